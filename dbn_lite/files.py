@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import uuid
@@ -33,7 +34,8 @@ def atomic_write(path: str | Path, write: Callable[[BinaryIO], None]) -> None:
     except OSError as error:
         raise InputError(_sentence(path, error)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # most often it is gone, having become `path`
+            temporary.unlink()
 
 
 def _sentence(path: Path, error: OSError) -> str:
