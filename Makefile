@@ -1,0 +1,62 @@
+# make book   build the book: environment, dependencies, pages; says where to open it
+# make test   library, notebooks and pages, in the same environment
+# make lint   ruff and mypy
+# make lab    the chapters in JupyterLab
+# make clean  remove what was built; the environment and downloaded data stay
+#
+# PYTHON=...  which Python to build the environment with (3.11, 3.12 or 3.13; the first that is found otherwise)
+
+VENV := .venv
+BIN := $(VENV)/bin
+CANDIDATES := $(if $(PYTHON),$(PYTHON),python3.13 python3.12 python3.11 python3 python)
+RIGHT := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+JOBS ?= 2
+
+# Whatever the pages are made from: when none of it is newer, there is nothing to do.
+SOURCES := _config.yml _toc.yml \
+  $(shell find book dbn_lite data -type f ! -path 'data/cache/*' ! -path '*/.*' ! -path '*/__pycache__/*')
+
+.PHONY: book test lint lab clean FORCE
+.DELETE_ON_ERROR:
+
+book: _build/book.stamp
+	@echo
+	@echo "The book is in _build/html: open $(CURDIR)/_build/html/index.html,"
+	@echo "or serve it with: $(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000"
+
+test: _build/book.stamp
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile \
+	  --nbval-lax --nbval-current-env --nbval-cell-timeout=180 tests book
+
+lint: $(VENV)/stamp
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+lab: $(VENV)/stamp
+	$(BIN)/python -m pip install -q -c requirements.lock 'jupyterlab>=4.4,<5'
+	$(BIN)/python -m jupyterlab book
+
+clean:
+	rm -rf _build .pytest_cache .ruff_cache .mypy_cache
+
+_build/book.stamp: $(VENV)/stamp _build/execution-key $(SOURCES)
+	$(BIN)/python book/prepare.py
+	$(BIN)/jupyter-book build . --all -W -n --keep-going
+	@touch _build/html/.nojekyll $@
+
+# Asked every time, changed only when what the notebooks compute with has changed: the library, the data or a pin.
+_build/execution-key: $(VENV)/stamp FORCE
+	@$(BIN)/python book/prepare.py key
+
+$(VENV)/stamp: requirements.lock pyproject.toml
+	@$(BIN)/python -c '$(RIGHT)' 2>/dev/null || for python in $(CANDIDATES); do \
+	  if "$$python" -c '$(RIGHT)' 2>/dev/null; then exec "$$python" -m venv --clear $(VENV); fi; \
+	done; \
+	$(BIN)/python -c '$(RIGHT)' 2>/dev/null || { \
+	  echo 'No Python 3.11, 3.12 or 3.13 with venv was found (looked for: $(CANDIDATES)).' \
+	    'Install one, or name it with: make PYTHON=/path/to/python3.12' >&2; exit 1; }
+	$(BIN)/python -m pip install -q -r requirements.lock
+	$(BIN)/python -m pip install -q --no-build-isolation --no-deps -e .
+	@touch $@
+
+FORCE:

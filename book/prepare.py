@@ -1,0 +1,69 @@
+"""Before a build: `prepare.py key` drops executed notebooks that no longer count, `prepare.py` gathers what pages load.
+
+`make book` runs both.
+"""
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "_build"
+STATIC = BUILD / "static"  # beside book/static, which is committed; _config.yml names both
+# The cache of executed notebooks compares their code and nothing else: what they depend on besides is hashed here.
+DEPENDENCIES = ("dbn_lite", "data", "requirements.lock")
+
+
+def copy_mathjax() -> None:
+    """Copy the one MathJax component that the pages load, and its fonts, from the package that carries them."""
+    spec = importlib.util.find_spec("sphinx-mathjax-offline")
+    if spec is None or spec.origin is None:
+        sys.exit("sphinx-mathjax-offline is not installed: run `make book`, which installs requirements.lock.")
+    source, target = Path(spec.origin).parent / "static" / "mathjax", STATIC / "thirdparty" / "mathjax"
+    fonts = Path("output", "chtml", "fonts", "woff-v2")
+    shutil.copytree(source / fonts, target / fonts, dirs_exist_ok=True)
+    shutil.copy2(source / "tex-mml-chtml.js", target)
+
+
+def files_below(path: Path) -> Iterator[Path]:
+    """Yield the file itself, or every file of the folder in a fixed order, without compiled or hidden ones."""
+    if path.is_file():
+        yield path
+    for below in sorted(path.rglob("*")):
+        parts = below.relative_to(ROOT).parts
+        if below.is_file() and not any(part.startswith((".", "__pycache__")) for part in parts):
+            yield below
+
+
+def execution_key() -> str:
+    """Return a digest of all that the outputs of a notebook depend on besides its own code."""
+    digest = hashlib.sha256(f"{sys.version} {os.environ.get('DBN_LITE_DATA', '')}".encode())
+    for path in (file for name in DEPENDENCIES for file in files_below(ROOT / name)):
+        digest.update(f"{path.relative_to(ROOT)}\0".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def update_key() -> None:
+    """Write the key, and drop the notebooks that were executed under another one; leave both when it is the same."""
+    key, kept = execution_key(), BUILD / "execution-key"
+    if not kept.exists() or kept.read_text() != key:
+        shutil.rmtree(BUILD / ".jupyter_cache", ignore_errors=True)
+        BUILD.mkdir(exist_ok=True)
+        kept.write_text(key)
+
+
+def gather() -> None:
+    """Lay out what the pages load, and clear the site of an earlier build."""
+    shutil.rmtree(STATIC, ignore_errors=True)
+    shutil.rmtree(BUILD / "html", ignore_errors=True)  # a page that left the book leaves the site
+    STATIC.mkdir(parents=True)
+    copy_mathjax()
+
+
+if __name__ == "__main__":
+    update_key() if sys.argv[1:] == ["key"] else gather()

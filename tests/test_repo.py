@@ -1,0 +1,151 @@
+"""What the files at the root promise each other."""
+
+import json
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from pybtex.database import parse_file
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text())
+CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+
+
+def lock() -> dict[str, str]:
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    pins = [line.split("==") for line in lines if line and not line.startswith("#")]
+    return {canonicalize_name(name): version for name, version in pins}
+
+
+def tracked() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    return [path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file()]
+
+
+@pytest.mark.parametrize("extra", ["", "book", "test"])
+def test_lock_satisfies_pyproject(extra: str) -> None:
+    pins = lock()
+    asked = PROJECT["optional-dependencies"][extra] if extra else PROJECT["dependencies"]
+    for requirement in map(Requirement, asked):
+        assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), str(requirement)
+
+
+def test_lock_pins_each_package_once_and_exactly() -> None:
+    lines = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if line and line[0] != "#"]
+    assert len(lines) > 100
+    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9][\w.]*", line) for line in lines)
+    assert len(lock()) == len(lines)
+
+
+def test_lock_is_closed_for_what_is_installed() -> None:
+    """No package that the lock pulls in is left unpinned."""
+    from importlib.metadata import PackageNotFoundError, requires
+
+    pins = lock()
+    for name in pins:
+        try:
+            needed = [Requirement(line) for line in requires(name) or []]
+        except PackageNotFoundError:
+            pytest.skip(f"{name} is not installed: this environment is not the one of the lock")
+        for requirement in needed:
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                assert canonicalize_name(requirement.name) in pins, f"{name} needs {requirement}"
+
+
+def test_conda_installs_the_same_lock_and_the_package() -> None:
+    pip = next(entry["pip"] for entry in ENVIRONMENT["dependencies"] if isinstance(entry, dict))
+    assert pip == ["-r requirements.lock", "-e ."]
+
+
+def test_conda_has_what_the_makefile_needs() -> None:
+    conda = {r.name: r for r in map(Requirement, filter(lambda e: isinstance(e, str), ENVIRONMENT["dependencies"]))}
+    assert {"make", "pip"} <= conda.keys()
+    assert conda["python"].specifier == SpecifierSet(PROJECT["requires-python"])
+
+
+def test_makefile_takes_the_pythons_of_pyproject() -> None:
+    low, high = re.search(r"\(3, (\d+)\) <= sys.version_info\[:2\] <= \(3, (\d+)\)", (ROOT / "Makefile").read_text()).groups()
+    assert SpecifierSet(PROJECT["requires-python"]) == SpecifierSet(f">=3.{low},<3.{int(high) + 1}")
+
+
+def test_readme_commands_are_targets_of_the_makefile() -> None:
+    readme, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^(\w+):", makefile, flags=re.MULTILINE))
+    commands = re.findall(r"^make (\w+)", readme, flags=re.MULTILINE)
+    assert commands == ["book", "test"]
+    assert set(re.findall(r"`make (\w+)`", readme)) | set(commands) <= targets
+
+
+def test_readme_lists_the_extras_there_are() -> None:
+    listed = (ROOT / "README.md").read_text().split("the extras ")[1].split(".")[0]
+    assert set(re.findall(r"`(\w+)`", listed)) == PROJECT["optional-dependencies"].keys()
+
+
+def test_citation_has_the_required_fields() -> None:
+    assert CITATION["cff-version"] == "1.2.0"
+    assert {"message", "title", "authors"} <= CITATION.keys()
+    assert CITATION["version"] == PROJECT["version"]
+
+
+def test_citation_cites_the_paper_as_the_bibliography_does() -> None:
+    (paper,) = CITATION["references"]
+    entry = parse_file(str(ROOT / "book" / "references.bib")).entries["hinton2006fast"]
+    assert paper["doi"] == entry.fields["doi"]
+    assert f"{paper['start']}--{paper['end']}" == entry.fields["pages"]
+    assert paper["year"] == int(entry.fields["year"])
+    assert paper["title"] == entry.fields["title"]
+    assert [a["family-names"] for a in paper["authors"]] == [p.last_names[0] for p in entry.persons["author"]]
+
+
+def test_every_page_is_in_the_table_of_contents() -> None:
+    contents = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    listed = re.findall(r"'(?:file|root)': '([^']+)'", str(contents))
+    pages = {str(p.relative_to(ROOT).with_suffix("")) for p in (ROOT / "book").iterdir() if p.suffix in {".md", ".ipynb"}}
+    assert sorted(listed) == sorted(pages)
+
+
+def test_no_tracked_file_names_a_path_of_a_machine() -> None:
+    machine = re.compile(r"(?<![\w.:/~])/(?:home|root|Users|tmp|opt|work)/\w")
+    for path in tracked():
+        text = path.read_bytes().decode("utf-8", errors="ignore") if path.suffix not in {".npz", ".png"} else ""
+        assert not machine.search(text), path.relative_to(ROOT)
+
+
+def test_there_are_notebooks() -> None:
+    assert NOTEBOOKS
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+class TestNotebook:
+    def test_is_valid_and_asks_for_any_python_3(self, path: Path) -> None:
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+        assert notebook.metadata.kernelspec.name == "python3"
+
+    def test_checked_cells_have_an_output_that_nbval_compares(self, path: Path) -> None:
+        """nbval never compares a cell without an execution count, whatever its tags."""
+        cells = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+        checked = [c for c in cells if "nbval-check-output" in c.metadata.get("tags", [])]
+        assert checked
+        for cell in checked:
+            assert cell.execution_count, cell.source
+            assert cell.outputs, cell.source
+
+    def test_cells_stay_thin(self, path: Path) -> None:
+        cells = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+        assert max(len(c.source.splitlines()) for c in cells) <= 25
+
+    def test_stored_outputs_are_small(self, path: Path) -> None:
+        assert len(json.dumps(nbformat.read(path, as_version=4))) < 1_000_000
