@@ -1,0 +1,170 @@
+"""The array switch: NumPy on a CPU, CuPy on a GPU, behind the few operations that the algorithm needs.
+
+Everything above this file is written once, against the operations object that `current()` returns.
+The operations of the training loop work in place on buffers that their caller owns, because at the
+paper's sizes a temporary costs as much as the arithmetic it stands between.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .errors import InputError
+
+Array = Any  # a numpy.ndarray or a cupy.ndarray: whichever the current operations own
+
+
+class Random:
+    """A stream of random bits for NumPy: one for each consumer, from one seed.
+
+    Two consumers of the same seed never share bits; the same seed and consumer always give the same bits.
+    """
+
+    def __init__(self, seed: int, consumer: str = "") -> None:
+        self.bits = np.random.SFC64(np.random.SeedSequence(seed, spawn_key=(zlib.crc32(consumer.encode()),)))
+
+    def int16(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Uniform signed 16-bit integers; four from each 64-bit draw, the cheapest noise there is."""
+        n = int(np.prod(shape))
+        return self.bits.random_raw(-(-n // 4)).view(np.int16)[:n].reshape(shape)
+
+    def uniform(self, n: int) -> np.ndarray:
+        """Uniform float32 numbers in [0, 1), shape (n,)."""
+        return np.random.Generator(self.bits).random(n, dtype=np.float32)
+
+    def tick(self) -> None:
+        """Mark a new mini-batch (the GPU's generator counts them; this one has no need to)."""
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Where the stream stands, as JSON-ready values; assigning it goes back there."""
+        state: dict[str, Any] = dict(self.bits.state)
+        return state | {"state": {"state": [int(word) for word in state["state"]["state"]]}}
+
+    @state.setter
+    def state(self, state: dict[str, Any]) -> None:
+        words = np.array(state["state"]["state"], dtype=np.uint64)
+        self.bits.state = state | {"state": {"state": words}}  # type: ignore[assignment]
+
+
+class NumPyOps:
+    """The operations on NumPy arrays: float32, in place, no temporaries in the loop."""
+
+    name = "numpy"
+    xp = np
+
+    def __init__(self) -> None:
+        self._buffers: dict[tuple[tuple[int, ...], type], np.ndarray] = {}
+
+    def asarray(self, a: Any) -> Array:
+        """Bring `a` to this library as a contiguous float32 array (a copy only where one is needed)."""
+        return np.ascontiguousarray(a, dtype=np.float32)
+
+    def to_numpy(self, a: Array) -> np.ndarray:
+        """Bring `a` to NumPy."""
+        return np.asarray(a)
+
+    def empty(self, *shape: int) -> Array:
+        """A float32 buffer."""
+        return np.empty(shape, dtype=np.float32)
+
+    def zeros(self, *shape: int) -> Array:
+        """A float32 buffer of zeros."""
+        return np.zeros(shape, dtype=np.float32)
+
+    def random(self, seed: int, consumer: str = "") -> Random:
+        """A stream of random bits for one consumer of the seed."""
+        return Random(seed, consumer)
+
+    def matmul(self, a: Array, b: Array, out: Array) -> Array:
+        """out = a b."""
+        return np.matmul(a, b, out=out)
+
+    def logistic(self, x: Array, bias: Array) -> Array:
+        """In place: x = 1 / (1 + exp(-(x + bias))), as 0.5 + 0.5 tanh((x + bias) / 2), which cannot overflow."""
+        self._half_tanh(x, bias)
+        x *= 0.5
+        x += 0.5
+        return x
+
+    def sample(self, x: Array, bias: Array, rng: Random, out: Array | None = None) -> Array:
+        """Binary states: out = 1 with probability logistic(x + bias), else 0; x is overwritten.
+
+        The probability is never formed: with t = tanh((x + bias) / 2) and a uniform 16-bit integer r,
+        r < 32767 t happens with probability logistic(x + bias) to within 3.1e-5.
+        """
+        self._half_tanh(x, bias)
+        threshold = self._buffer(x.shape, np.int16)
+        state = self._buffer(x.shape, np.bool_)
+        np.multiply(x, 32767, out=threshold, casting="unsafe")
+        np.less(rng.int16(x.shape), threshold, out=state)
+        out = x if out is None else out
+        np.copyto(out, state)
+        return out
+
+    def softmax(self, x: Array, bias: Array) -> Array:
+        """In place: the rows of x become softmax(x + bias), eq. 10."""
+        x += bias
+        x -= x.max(axis=1, keepdims=True)
+        np.exp(x, out=x)
+        x /= x.sum(axis=1, keepdims=True)
+        return x
+
+    def sample_softmax(self, x: Array, bias: Array, rng: Random) -> Array:
+        """In place: one unit of each row of x turns on, unit i with probability softmax(x + bias)_i."""
+        below = self.softmax(x, bias).cumsum(axis=1)
+        chosen = (below < rng.uniform(len(x))[:, None] * below[:, -1:]).sum(axis=1)
+        x[...] = 0
+        x[np.arange(len(x)), chosen] = 1
+        return x
+
+    def accumulate(
+        self, parameter: Array, velocity: Array, a: Array, b: Array, rate: float, momentum: float, shrink: float
+    ) -> None:
+        """One step of a parameter along a^T b.
+
+        velocity = momentum * velocity + rate * a^T b, then parameter = shrink * parameter + velocity.
+        """
+        gradient = self._buffer(parameter.shape, np.float32)
+        np.matmul(a.T, b, out=gradient)
+        gradient *= rate
+        velocity *= momentum
+        velocity += gradient
+        if shrink != 1:
+            parameter *= shrink
+        parameter += velocity
+
+    def record(self, step: Callable[..., None]) -> Callable[..., None]:
+        """Prepare a step for many repetitions: here the function itself, on a GPU a captured graph."""
+        return step
+
+    def _half_tanh(self, x: Array, bias: Array) -> None:
+        x += bias
+        x *= 0.5
+        np.tanh(x, out=x)
+
+    def _buffer(self, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+        if (shape, dtype) not in self._buffers:
+            self._buffers[shape, dtype] = np.empty(shape, dtype)
+        return self._buffers[shape, dtype]
+
+
+_current: Any = NumPyOps()
+
+
+def current() -> Any:
+    """The operations object in use."""
+    return _current
+
+
+def use(name: str) -> Any:
+    """Choose the array library, "numpy" or "cupy", for everything that follows; returns its operations."""
+    global _current
+    if name != "numpy":
+        raise InputError(f"there is no backend called {name!r}; choose numpy.")
+    _current = NumPyOps()
+    return _current

@@ -1,0 +1,266 @@
+"""The deep belief net of figure 1: pixels, two hidden layers, and an associative memory that holds labels too.
+
+    vis <--> hid <--> pen <==> top <==> lab
+
+Recognition weights (vishid, hidpen) carry an image up; generative weights (penhid, hidvis) carry a state down;
+the undirected top RBM joins the penultimate layer and the labels to the top units. Names are those of
+appendix B: a weight matrix is called from-to, "rec" biases recognise, "gen" biases generate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import backend
+from .backend import Array
+from .data import check_images
+from .errors import InputError
+from .rbm import RBM, softplus
+
+METHODS = ("deterministic", "stochastic", "average-p", "average-log-p", "gibbs")
+_BLOCK = 500  # images at a time: small enough for the caches, large enough for the products
+
+
+@dataclass
+class DBN:
+    """The parameters; with layer sizes 784, 500, 500, 2000 and 10 labels it is the net of the paper."""
+
+    vishid: Array  # (vis, hid)
+    hidrecbiases: Array  # (hid,)
+    hidpen: Array  # (hid, pen)
+    penrecbiases: Array  # (pen,)
+    top: RBM  # visible side: pen and lab, (pen + lab, top)
+    penhid: Array  # (pen, hid)
+    hidgenbiases: Array  # (hid,)
+    hidvis: Array  # (hid, vis)
+    visgenbiases: Array  # (vis,)
+
+    @property
+    def n_pen(self) -> int:
+        """How many units the penultimate layer has."""
+        return self.hidpen.shape[1]
+
+    @property
+    def n_labels(self) -> int:
+        """How many label units there are."""
+        return self.top.n_labels
+
+    @property
+    def sizes(self) -> tuple[int, int, int, int, int]:
+        """How many units: vis, hid, pen, top, lab."""
+        return (*self.vishid.shape, self.n_pen, self.top.n_hid, self.n_labels)
+
+    def arrays(self) -> dict[str, Array]:
+        """Every parameter under its name in appendix B: views, so that writing to them changes the net."""
+        n, top = self.n_pen, self.top
+        return {
+            "vishid": self.vishid,
+            "hidrecbiases": self.hidrecbiases,
+            "hidpen": self.hidpen,
+            "penrecbiases": self.penrecbiases,
+            "pentop": top.W[:n],
+            "labtop": top.W[n:],
+            "topbiases": top.hid_bias,
+            "pengenbiases": top.vis_bias[:n],
+            "labgenbiases": top.vis_bias[n:],
+            "penhid": self.penhid,
+            "hidgenbiases": self.hidgenbiases,
+            "hidvis": self.hidvis,
+            "visgenbiases": self.visgenbiases,
+        }
+
+
+def from_arrays(arrays: dict[str, np.ndarray]) -> DBN:
+    """The net whose parameters are `arrays`, NumPy arrays under their names in appendix B, copied to the backend."""
+    ops = backend.current()
+    own = {name: ops.asarray(np.array(a, dtype=np.float32)) for name, a in arrays.items()}
+    memory = RBM(
+        ops.asarray(np.vstack([arrays["pentop"], arrays["labtop"]])),
+        ops.asarray(np.concatenate([arrays["pengenbiases"], arrays["labgenbiases"]])),
+        own["topbiases"],
+        n_labels=len(arrays["labgenbiases"]),
+    )
+    inside = ("pentop", "labtop", "pengenbiases", "labgenbiases", "topbiases")
+    return DBN(top=memory, **{name: a for name, a in own.items() if name not in inside})
+
+
+def stack(first: RBM, second: RBM, top: RBM) -> DBN:
+    """Three RBMs, learned greedily, as one net: recognition and generative weights start tied (section 4)."""
+    xp = backend.current().xp
+    return DBN(
+        vishid=first.W.copy(),
+        hidrecbiases=first.hid_bias.copy(),
+        hidpen=second.W.copy(),
+        penrecbiases=second.hid_bias.copy(),
+        top=top,
+        penhid=xp.ascontiguousarray(second.W.T),
+        hidgenbiases=second.vis_bias.copy(),
+        hidvis=xp.ascontiguousarray(first.W.T),
+        visgenbiases=first.vis_bias.copy(),
+    )
+
+
+def up_pass(net: DBN, images: Array, rng: backend.Random | None = None) -> Array:
+    """The penultimate layer for images (n, vis): shape (n, pen).
+
+    Without `rng` probabilities stand in for states all the way (the deterministic up-pass that the paper's
+    error rates use); with it every hidden state is sampled.
+    """
+    ops = backend.current()
+    hid = images @ net.vishid
+    hid = ops.sample(hid, net.hidrecbiases, rng) if rng else ops.logistic(hid, net.hidrecbiases)
+    pen = hid @ net.hidpen
+    return ops.sample(pen, net.penrecbiases, rng) if rng else ops.logistic(pen, net.penrecbiases)
+
+
+def down_pass(net: DBN, pen: Array, rng: backend.Random) -> Array:
+    """The image, as probabilities (n, vis), that the generative weights make of penultimate states (n, pen)."""
+    ops = backend.current()
+    hid = ops.sample(pen @ net.penhid, net.hidgenbiases, rng)
+    return ops.logistic(hid @ net.hidvis, net.visgenbiases)
+
+
+def label_free_energies(net: DBN, pen: Array) -> Array:
+    """The exact free energy of the top memory with each label on in turn: (n, lab) for pen (n, pen), in nats.
+
+    Nearly all the work, pen @ pentop, is the same for every label (section 6.2).
+    """
+    ops, top, n = backend.current(), net.top, net.n_pen
+    shared = pen @ top.W[:n] + top.hid_bias
+    energies = ops.empty(len(pen), net.n_labels)
+    for label in range(net.n_labels):
+        energies[:, label] = -softplus(shared + top.W[n + label]).sum(axis=1)
+    return energies - top.vis_bias[n:] - (pen @ top.vis_bias[:n])[:, None]
+
+
+def label_log_probs(net: DBN, images: np.ndarray) -> np.ndarray:
+    """log p(label | image) by the deterministic up-pass and exact free energies: (n, lab), NumPy, in nats.
+
+    Raises InputError for images that are not (n, vis) numbers in [0, 1].
+    """
+    return _read_out(net, images, lambda block: _log_softmax(-label_free_energies(net, up_pass(net, block))))
+
+
+def predict(
+    net: DBN,
+    images: np.ndarray,
+    method: str = "deterministic",
+    rng: backend.Random | int = 0,
+    n_passes: int = 20,
+    n_gibbs: int = 3,
+) -> np.ndarray:
+    """The label the net gives to each image (n, vis): (n,) uint8, by one of the read-outs of section 6.2.
+
+    `deterministic`: probabilities go up, the label with the lowest exact free energy wins. `stochastic`: the same
+    after one sampled up-pass. `average-p` and `average-log-p`: the label probabilities, or their logarithms, averaged
+    over `n_passes` sampled up-passes. `gibbs`: labels start at 0.1 and `n_gibbs` iterations settle them.
+    Raises InputError for an unknown method or images that are not (n, vis) numbers in [0, 1].
+    """
+    if method not in METHODS:
+        raise InputError(f"there is no read-out called {method!r}; choose one of {', '.join(METHODS)}.")
+    rng = backend.current().random(rng, "predict") if isinstance(rng, int) else rng
+    if method == "gibbs":
+        scores = _read_out(net, images, lambda block: _gibbs_labels(net, block, n_gibbs, rng))
+    elif method == "deterministic":
+        scores = label_log_probs(net, images)
+    else:
+        scores = np.zeros((len(images), net.n_labels), dtype=np.float32)
+        for _ in range(1 if method == "stochastic" else n_passes):
+            log_probs = _read_out(net, images, lambda block: _sampled_log_probs(net, block, rng))
+            scores += np.exp(log_probs) if method == "average-p" else log_probs
+    return scores.argmax(axis=1).astype(np.uint8)
+
+
+def memory_step(net: DBN, penlab: Array, rng: backend.Random, clamped: bool = False) -> Array:
+    """One iteration of alternating Gibbs sampling in the top memory, in place on penlab (n, pen + lab).
+
+    Returns the top states (n, top) that were sampled on the way. With `clamped` the labels stay as they are.
+    """
+    ops, top, n = backend.current(), net.top, net.n_pen
+    states = ops.sample(penlab @ top.W, top.hid_bias, rng)
+    labels = penlab[:, n:].copy()
+    ops.matmul(states, top.W.T, out=penlab)
+    ops.sample(penlab[:, :n], top.vis_bias[:n], rng)
+    if clamped:
+        penlab[:, n:] = labels
+    else:
+        ops.sample_softmax(penlab[:, n:], top.vis_bias[n:], rng)
+    return states
+
+
+def start_from_noise(net: DBN, label: int | None, n: int, rng: backend.Random) -> Array:
+    """States of the memory after an up-pass from n images of fair coin flips (figure 9): (n, pen + lab).
+
+    Raises InputError for a label that the net does not have.
+    """
+    if label is not None and not 0 <= label < net.n_labels:
+        raise InputError(f"label {label} is out of range; this net knows the labels 0 to {net.n_labels - 1}.")
+    ops = backend.current()
+    noise = ops.sample(ops.zeros(n, net.sizes[0]), ops.zeros(net.sizes[0]), rng)
+    penlab = ops.zeros(n, net.n_pen + net.n_labels)
+    penlab[:, : net.n_pen] = up_pass(net, noise, rng)
+    if label is not None:
+        penlab[:, net.n_pen + label] = 1
+    else:
+        penlab[:, net.n_pen :] = 1 / net.n_labels
+    return penlab
+
+
+def generate(net: DBN, label: int | None, n: int, steps: int = 1000, rng: backend.Random | int = 0) -> np.ndarray:
+    """n images, (n, vis) probabilities as NumPy float32, from n chains of `steps` Gibbs iterations each (section 7).
+
+    The label is clamped, or free where it is None. Each chain starts from an up-pass of random pixels.
+    """
+    return evolve(net, label, n, every=steps, columns=2, rng=rng)[-1]
+
+
+def evolve(
+    net: DBN, label: int | None, n: int, every: int = 20, columns: int = 10, rng: backend.Random | int = 0
+) -> np.ndarray:
+    """What n chains have in mind, seen by a down-pass at the start and after every `every` iterations (figure 9).
+
+    Returns (columns, n, vis) probabilities; the first column is the start. Raises InputError for a bad label or count.
+    """
+    if n < 1 or every < 1:
+        raise InputError(f"{n} images after {every} Gibbs iterations cannot be made; both must be at least 1.")
+    ops = backend.current()
+    rng = ops.random(rng, "generate") if isinstance(rng, int) else rng
+    penlab = start_from_noise(net, label, n, rng)
+    seen = [down_pass(net, penlab[:, : net.n_pen], rng)]
+    for _ in range(columns - 1):
+        for _ in range(every):
+            memory_step(net, penlab, rng, clamped=label is not None)
+        seen.append(down_pass(net, penlab[:, : net.n_pen], rng))
+    return np.stack([ops.to_numpy(image) for image in seen])
+
+
+def _read_out(net: DBN, images: np.ndarray, scores_of: Callable[[Array], Array]) -> np.ndarray:
+    ops, images = backend.current(), check_images(images, net.sizes[0])
+    blocks = [images[i : i + _BLOCK] for i in range(0, len(images), _BLOCK)]
+    return np.concatenate([ops.to_numpy(scores_of(ops.asarray(block))) for block in blocks])
+
+
+def _sampled_log_probs(net: DBN, images: Array, rng: backend.Random) -> Array:
+    return _log_softmax(-label_free_energies(net, up_pass(net, images, rng)))
+
+
+def _gibbs_labels(net: DBN, images: Array, n_gibbs: int, rng: backend.Random) -> Array:
+    """Label probabilities after alternating Gibbs sampling between labels and top units, pen states fixed."""
+    ops, top, n = backend.current(), net.top, net.n_pen
+    pen = up_pass(net, images, rng)
+    shared = pen @ top.W[:n]
+    labels = ops.zeros(len(pen), net.n_labels) + 0.1
+    for iteration in range(n_gibbs):
+        states = ops.sample(shared + labels @ top.W[n:], top.hid_bias, rng)
+        labels = states @ top.W[n:].T
+        if iteration < n_gibbs - 1:
+            ops.sample_softmax(labels, top.vis_bias[n:], rng)
+    return ops.softmax(labels, top.vis_bias[n:])
+
+
+def _log_softmax(x: Array) -> Array:
+    x = x - x.max(axis=1, keepdims=True)
+    return x - backend.current().xp.log(backend.current().xp.exp(x).sum(axis=1, keepdims=True))

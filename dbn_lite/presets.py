@@ -1,0 +1,107 @@
+"""What to train: stages, their schedules, and the presets that the command line knows by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .errors import InputError
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of training: greedy learning of one layer (1, 2 or 3), or up-down (layer 0)."""
+
+    name: str
+    layer: int
+    epochs: int
+    learning_rate: tuple[float, float]  # in the first and in the last epoch, geometric between
+    weight_decay: float
+    momentum: tuple[float, float] = (0.5, 0.9)  # in the first five epochs, and after
+    n_gibbs: int = 1
+    all_images: bool = False  # also those held out for validation; starts from the best net so far
+    until_matched: bool = False  # stop once the training error is down to that of the net it started from
+    record_every: int = 0  # epochs between two recordings of training and test error; 0 for never
+
+    def rate_in(self, epoch: int) -> float:
+        """The learning rate in an epoch, counted from 0."""
+        first, last = self.learning_rate
+        return first * (last / first) ** (epoch / max(1, self.epochs - 1))
+
+    def momentum_in(self, epoch: int) -> float:
+        """The momentum in an epoch, counted from 0."""
+        return self.momentum[epoch >= 5]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A whole training: its stages, the units of the three hidden layers for 28x28 images, the mini-batch."""
+
+    name: str
+    stages: tuple[Stage, ...]
+    layers: tuple[int, int, int] = (500, 500, 2000)
+    batch_size: int = 100
+    sample_labels: bool = True
+
+    def check(self, n_images: int) -> None:
+        """Refuse, with InputError, a preset that cannot be run on a training set of so many images."""
+        if not self.stages:
+            raise InputError(f"preset {self.name} has no stages; give it at least one.")
+        for stage in self.stages:
+            for what in ("epochs", "n_gibbs"):
+                if getattr(stage, what) < 1:
+                    raise InputError(f"{stage.name} has {what} = {getattr(stage, what)}; it must be at least 1.")
+        if not 0 < self.batch_size <= n_images:
+            raise InputError(
+                f"a mini-batch of {self.batch_size} does not fit {n_images} training images; choose a smaller one."
+            )
+
+    def layers_for(self, shape: tuple[int, int]) -> tuple[int, int, int]:
+        """Units for images of a shape: for 16x16 three fifths as many (footnote 6)."""
+        if shape == (16, 16):
+            return tuple(3 * n // 5 for n in self.layers)  # type: ignore[return-value]
+        return self.layers
+
+
+def _greedy(epochs: int, decays: tuple[float, float, float] = (2e-4, 2e-4, 5e-4)) -> tuple[Stage, ...]:
+    return tuple(
+        Stage(f"greedy {layer}", layer, epochs, learning_rate=(0.1, 0.1), weight_decay=decays[layer - 1])
+        for layer in (1, 2, 3)
+    )
+
+
+def _up_down(n_gibbs: int, epochs: int, rates: tuple[float, float], **more: Any) -> Stage:
+    return Stage(
+        f"up-down k={n_gibbs}", 0, epochs, rates, weight_decay=1e-5, momentum=(0.9, 0.9), n_gibbs=n_gibbs, **more
+    )
+
+
+PRESETS = {
+    preset.name: preset
+    for preset in (
+        Preset("smoke", (*_greedy(1), _up_down(3, 1, (0.01, 0.01)))),
+        Preset("quick", (*_greedy(10), _up_down(3, 14, (0.02, 0.01)), _up_down(6, 8, (0.01, 0.003)))),
+        Preset(
+            "paper",
+            (
+                *_greedy(30),
+                _up_down(3, 100, (0.01, 0.01), record_every=10),
+                _up_down(6, 100, (0.01, 0.01), record_every=10),
+                _up_down(10, 100, (0.01, 0.001), record_every=10),
+                replace(
+                    _up_down(10, 100, (0.001, 0.001), record_every=1),
+                    name="all images",
+                    all_images=True,
+                    until_matched=True,
+                ),
+            ),
+        ),
+    )
+}
+
+
+def preset_named(name: str) -> Preset:
+    """The preset of that name; raises InputError, listing what there is, for any other."""
+    if name not in PRESETS:
+        raise InputError(f"there is no preset called {name!r}; choose one of {', '.join(PRESETS)}.")
+    return PRESETS[name]

@@ -1,0 +1,147 @@
+"""The restricted Boltzmann machine, with an optional softmax group of label units, and contrastive divergence.
+
+Energy, for visible units v and hidden units h (section 3 of the paper):
+
+    E(v, h) = - v W h^T - v vis_bias - h hid_bias
+
+The last `n_labels` visible units, if there are any, form one softmax group: exactly one of them is on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import backend
+from .backend import Array
+
+
+@dataclass
+class RBM:
+    """The parameters: W (n_vis, n_hid), vis_bias (n_vis,), hid_bias (n_hid,), and the size of the label group."""
+
+    W: Array
+    vis_bias: Array
+    hid_bias: Array
+    n_labels: int = 0
+
+    @property
+    def n_vis(self) -> int:
+        """How many visible units, the label group included."""
+        return self.W.shape[0]
+
+    @property
+    def n_hid(self) -> int:
+        """How many hidden units."""
+        return self.W.shape[1]
+
+
+def random_rbm(n_vis: int, n_hid: int, seed: int, n_labels: int = 0, consumer: str = "weights") -> RBM:
+    """A machine to start learning from: weights from a normal distribution of deviation 0.01, biases zero."""
+    ops = backend.current()
+    stream = np.random.default_rng([seed, *consumer.encode()])
+    W = stream.normal(scale=0.01, size=(n_vis, n_hid))
+    return RBM(ops.asarray(W), ops.zeros(n_vis), ops.zeros(n_hid), n_labels)
+
+
+def mean_h_from_v(rbm: RBM, v: Array) -> Array:
+    """Probabilities of the hidden units, (n, n_hid), given visible activities v (n, n_vis)."""
+    return backend.current().logistic(v @ rbm.W, rbm.hid_bias)
+
+
+def sample_h_from_v(rbm: RBM, v: Array, rng: backend.Random) -> Array:
+    """Binary states of the hidden units, (n, n_hid), given visible activities v (n, n_vis)."""
+    return backend.current().sample(v @ rbm.W, rbm.hid_bias, rng)
+
+
+def mean_v_from_h(rbm: RBM, h: Array) -> Array:
+    """Probabilities of the visible units, (n, n_vis), given hidden states h (n, n_hid); labels by eq. 10."""
+    ops, v, n = backend.current(), h @ rbm.W.T, rbm.n_vis - rbm.n_labels
+    ops.logistic(v[:, :n], rbm.vis_bias[:n])
+    if rbm.n_labels:
+        ops.softmax(v[:, n:], rbm.vis_bias[n:])
+    return v
+
+
+def sample_v_from_h(rbm: RBM, h: Array, rng: backend.Random) -> Array:
+    """Binary states of the visible units, (n, n_vis), given h (n, n_hid); exactly one label is on."""
+    ops, v, n = backend.current(), h @ rbm.W.T, rbm.n_vis - rbm.n_labels
+    ops.sample(v[:, :n], rbm.vis_bias[:n], rng)
+    if rbm.n_labels:
+        ops.sample_softmax(v[:, n:], rbm.vis_bias[n:], rng)
+    return v
+
+
+def gibbs_step(rbm: RBM, v: Array, rng: backend.Random) -> tuple[Array, Array]:
+    """One full step of alternating Gibbs sampling from v: the hidden states h and the visible states that follow."""
+    h = sample_h_from_v(rbm, v, rng)
+    return h, sample_v_from_h(rbm, h, rng)
+
+
+def softplus(x: Array) -> Array:
+    """log(1 + exp(x)) without overflow, whatever the size of x."""
+    xp = backend.current().xp
+    return xp.maximum(x, 0) + xp.log1p(xp.exp(-xp.abs(x)))
+
+
+def free_energy(rbm: RBM, v: Array) -> Array:
+    """-log sum_h exp(-E(v, h)) for each row of v (n, n_vis): shape (n,), in nats."""
+    return -(v @ rbm.vis_bias) - softplus(v @ rbm.W + rbm.hid_bias).sum(axis=1)
+
+
+class ContrastiveDivergence:
+    """Learning by contrastive divergence (section 3): holds the buffers and the velocities, updates `rbm` in place.
+
+    Visible activities are real values in [0, 1] and are reconstructed as such; hidden states are sampled;
+    in a reconstruction exactly one label is on (section 6.1). With `persistent`, the negative phase goes on
+    from where its own chain was left instead of from the data (persistent contrastive divergence).
+    """
+
+    def __init__(self, rbm: RBM, batch_size: int, persistent: bool = False) -> None:
+        ops = backend.current()
+        self.rbm, self.batch_size, self.persistent = rbm, batch_size, persistent
+        self.v = ops.empty(2 * batch_size, rbm.n_vis)  # rows: data above, reconstruction below
+        self.h = ops.empty(2 * batch_size, rbm.n_hid)
+        self.chain = ops.zeros(batch_size, rbm.n_hid)
+        self.ones = ops.zeros(2 * batch_size, 1) + 1
+        self.signs = ops.zeros(2 * batch_size, 1) + 1
+        self.signs[batch_size:] = -1
+        self.velocity = RBM(ops.zeros(*rbm.W.shape), ops.zeros(rbm.n_vis), ops.zeros(rbm.n_hid))
+
+    def step(
+        self,
+        data: Array,
+        rng: backend.Random,
+        learning_rate: float,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        n_gibbs: int = 1,
+    ) -> None:
+        """One mini-batch, data (batch_size, n_vis): follow <v0 h0> - <vn hn>, eq. 5 with n = n_gibbs for infinity.
+
+        The decay pulls the weights straight towards zero at the effective rate learning_rate / (1 - momentum).
+        """
+        ops, rbm, n = backend.current(), self.rbm, self.batch_size
+        v0, h0, v1, h1 = self.v[:n], self.h[:n], self.v[n:], self.h[n:]
+        rng.tick()
+        v0[...] = data
+        ops.sample(ops.matmul(v0, rbm.W, out=h0), rbm.hid_bias, rng)
+        h1[...] = self.chain if self.persistent else h0
+        for _ in range(n_gibbs):
+            self._reconstruct(h1, v1, rng)
+            ops.sample(ops.matmul(v1, rbm.W, out=h1), rbm.hid_bias, rng)
+        if self.persistent:
+            self.chain[...] = h1
+        rate, shrink = learning_rate / n, 1 - learning_rate / (1 - momentum) * weight_decay
+        h1 *= -1  # so that one product over both halves is <v0 h0> - <vn hn>
+        ops.accumulate(rbm.W, self.velocity.W, self.v, self.h, rate, momentum, shrink)
+        ops.accumulate(rbm.hid_bias[None], self.velocity.hid_bias[None], self.ones, self.h, rate, momentum, 1.0)
+        ops.accumulate(rbm.vis_bias[None], self.velocity.vis_bias[None], self.signs, self.v, rate, momentum, 1.0)
+
+    def _reconstruct(self, h: Array, v: Array, rng: backend.Random) -> None:
+        ops, rbm, n = backend.current(), self.rbm, self.rbm.n_vis - self.rbm.n_labels
+        ops.matmul(h, rbm.W.T, out=v)
+        ops.logistic(v[:, :n], rbm.vis_bias[:n])
+        if rbm.n_labels:
+            ops.sample_softmax(v[:, n:], rbm.vis_bias[n:], rng)

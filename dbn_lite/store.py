@@ -1,0 +1,93 @@
+"""Nets and checkpoints on disk: .npz without pickle, written atomically, checked on the way in."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import backend
+from .dbn import DBN, from_arrays
+from .errors import InputError
+from .files import atomic_write
+
+NAMES = (
+    "vishid hidrecbiases hidpen penrecbiases pentop labtop topbiases "
+    "pengenbiases labgenbiases penhid hidgenbiases hidvis visgenbiases"
+).split()
+
+
+def save(net: DBN, path: str | Path, dtype: str = "float32", **meta: Any) -> None:
+    """Write a net: one array for each name of appendix B, and `meta` as a JSON string.
+
+    `dtype` "float16" halves the file, for shipping. Raises InputError if the folder cannot be written.
+    """
+    arrays = {name: backend.current().to_numpy(a) for name, a in net.arrays().items()}
+    save_arrays(path, {name: a.astype(dtype) for name, a in arrays.items()}, meta)
+
+
+def load(path: str | Path) -> DBN:
+    """Read a net written by `save`, or by anybody who keeps to the names and shapes of appendix B.
+
+    Raises InputError, naming the file, for what is no net: wrong format, missing arrays, shapes that do not fit
+    each other, values that are not finite.
+    """
+    arrays, _ = load_arrays(path)
+    missing = [name for name in NAMES if name not in arrays]
+    if missing:
+        raise InputError(f"{path} is not a net: it has no array {missing[0]!r}; train one with `dbn-lite train`.")
+    for name, shape in _shapes(arrays, path).items():
+        a = arrays[name]
+        if a.shape != shape or a.dtype.kind != "f":
+            raise InputError(
+                f"{path}: {name} is {a.dtype} of shape {a.shape}, but a net of these layers has floats of {shape}."
+            )
+        if not np.isfinite(a).all():
+            raise InputError(f"{path}: {name} has values that are not finite; train the net again with a smaller rate.")
+    return from_arrays({name: arrays[name] for name in NAMES})
+
+
+def read_meta(path: str | Path) -> dict[str, Any]:
+    """What was written beside a net or a checkpoint: settings, seed, errors, versions."""
+    return load_arrays(path)[1]
+
+
+def save_arrays(path: str | Path, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
+    """Write named arrays and a JSON-ready `meta` to an .npz, atomically."""
+    meta_string = np.array(json.dumps(meta))
+    atomic_write(path, lambda file: np.savez(file, **(arrays | {"meta": meta_string})))  # type: ignore[arg-type]
+
+
+def load_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read what `save_arrays` wrote; raises InputError for a file that is missing, damaged or carries a pickle."""
+    if not Path(path).is_file():
+        raise InputError(f"{path} does not exist; give the path of an .npz file.")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise InputError(f"{path} is not an .npz file; give one that `dbn-lite train` wrote.")
+            arrays = {name: file[name] for name in file.files}
+        return arrays, json.loads(str(arrays.pop("meta", "{}")))
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        if isinstance(error, InputError):
+            raise
+        why = "it carries a pickle, which is never read" if "pickle" in str(error) else "it is damaged or cut short"
+        raise InputError(f"{path} is not an .npz file of plain arrays ({why}); train it or fetch it again.") from error
+
+
+def _shapes(arrays: dict[str, np.ndarray], path: str | Path) -> dict[str, tuple[int, ...]]:
+    """The shape that each array must have, given the sizes that the recognition weights and the memory name."""
+    if any(arrays[name].ndim != 2 for name in ("vishid", "pentop", "labtop")):
+        raise InputError(f"{path} is not a net: vishid, pentop and labtop must be matrices.")
+    (vis, hid), (pen, top), lab = arrays["vishid"].shape, arrays["pentop"].shape, len(arrays["labtop"])
+    sizes = {"vis": vis, "hid": hid, "pen": pen, "top": top, "lab": lab}
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name in NAMES:
+        if name.endswith("biases"):
+            shapes[name] = (sizes[name[:3]],)
+        else:
+            shapes[name] = (sizes[name[:3]], sizes[name[3:]])
+    return shapes

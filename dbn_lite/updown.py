@@ -1,0 +1,152 @@
+"""The up-down algorithm (section 5), on mini-batches, in the names and the order of appendix B.
+
+Read it beside the paper: each method is one block of the pseudo-code, each line one of its lines. Three things
+differ. A row stands for one case of the mini-batch, so statistics are sums over rows. Products that share a matrix
+are taken together: the wake and the sleep half of a layer are the upper and the lower half of one buffer. And the
+slips of the printed code are read as its equations mean them:
+
+    printed                                    meant
+    postopprobs, then waketopprobs             one name: waketopprobs (and waketopstates)
+    rand(1, numtop));                          one parenthesis too many
+    waketopsates                               waketopstates
+    poshidstates                               wakehidstates
+    -hidvis = hidvis + ...                     hidvis = hidvis + ... (gradient ascent: no minus)
+    psleeppenstates, psleephidstates           probabilities, in spite of their names
+"""
+
+from __future__ import annotations
+
+from . import backend
+from .backend import Array
+from .dbn import DBN
+
+
+class UpDown:
+    """The algorithm for one net and one size of mini-batch: holds buffers and velocities, updates `net` in place.
+
+    With `sample_labels` exactly one label is on in each reconstruction, as section 6.1 has it; without, the ten
+    probabilities are fed on, as the pseudo-code has it.
+    """
+
+    def __init__(self, net: DBN, batch_size: int, sample_labels: bool = True) -> None:
+        ops, n = backend.current(), batch_size
+        vis, hid, pen, top, lab = net.sizes
+        self.net, self.batch_size, self.sample_labels = net, n, sample_labels
+        self.velocity = {name: ops.zeros(*parameter.shape) for name, parameter in self.parameters().items()}
+        # wake above, sleep below
+        self.hidstates, self.hidprobs = ops.empty(2 * n, hid), ops.empty(2 * n, hid)
+        self.penlabstates = ops.empty(2 * n, pen + lab)
+        self.topstates = ops.empty(2 * n, top)
+        self.visprobs = ops.empty(2 * n, vis)
+        self.wakehidstates, self.sleephidstates = self.hidstates[:n], self.hidstates[n:]
+        self.phidprobs, self.sleephidprobs = self.hidprobs[:n], self.hidprobs[n:]
+        self.wakepenlab, self.negpenlab = self.penlabstates[:n], self.penlabstates[n:]
+        self.wakepenstates, self.targets = self.wakepenlab[:, :pen], self.wakepenlab[:, pen:]
+        self.negpenstates, self.neglabprobs = self.negpenlab[:, :pen], self.negpenlab[:, pen:]
+        self.waketopstates, self.negtopstates = self.topstates[:n], self.topstates[n:]
+        self.pvisprobs, self.sleepvisprobs = self.visprobs[:n], self.visprobs[n:]
+        self.psleeppenstates, self.psleephidstates = ops.empty(n, pen), ops.empty(n, hid)
+        self.ones = ops.zeros(2 * n, 1) + 1
+        self.signs = ops.zeros(2 * n, 1) + 1
+        self.signs[n:] = -1
+
+    def parameters(self) -> dict[str, Array]:
+        """Every parameter by name; penlabtop and penlabgenbiases join what appendix B keeps as two arrays each."""
+        net, top = self.net, self.net.top
+        return {
+            "hidvis": net.hidvis,
+            "visgenbiases": net.visgenbiases,
+            "penhid": net.penhid,
+            "hidgenbiases": net.hidgenbiases,
+            "penlabtop": top.W,
+            "penlabgenbiases": top.vis_bias,
+            "topbiases": top.hid_bias,
+            "hidpen": net.hidpen,
+            "penrecbiases": net.penrecbiases,
+            "vishid": net.vishid,
+            "hidrecbiases": net.hidrecbiases,
+        }
+
+    def step(
+        self,
+        data: Array,
+        targets: Array,
+        rng: backend.Random,
+        n_gibbs: int,
+        learning_rate: float,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+    ) -> None:
+        """One mini-batch: data (batch_size, vis) in [0, 1], targets (batch_size, lab) with one label on in each row."""
+        rng.tick()
+        self.targets[...] = targets
+        self.bottom_up_pass(data, rng)
+        self.gibbs_sampling(n_gibbs, rng)
+        self.top_down_pass(rng)
+        self.predictions()
+        self.updates(data, learning_rate / self.batch_size, momentum, weight_decay * learning_rate / (1 - momentum))
+
+    def bottom_up_pass(self, data: Array, rng: backend.Random) -> None:
+        """Wake, or positive, phase: recognition weights pick a state for every hidden unit."""
+        ops, net = backend.current(), self.net
+        ops.sample(ops.matmul(data, net.vishid, out=self.wakehidstates), net.hidrecbiases, rng)
+        ops.sample(ops.matmul(self.wakehidstates, net.hidpen, out=self.wakepenstates), net.penrecbiases, rng)
+        ops.sample(ops.matmul(self.wakepenlab, net.top.W, out=self.waketopstates), net.top.hid_bias, rng)
+
+    def gibbs_sampling(self, numCDiters: int, rng: backend.Random) -> None:
+        """Negative phase: alternating Gibbs sampling in the associative memory, from the wake states on."""
+        ops, top, pen = backend.current(), self.net.top, self.net.n_pen
+        self.negtopstates[...] = self.waketopstates  # to initialize loop
+        for _ in range(numCDiters):
+            ops.matmul(self.negtopstates, top.W.T, out=self.negpenlab)
+            ops.sample(self.negpenstates, top.vis_bias[:pen], rng)
+            if self.sample_labels:
+                ops.sample_softmax(self.neglabprobs, top.vis_bias[pen:], rng)
+            else:
+                ops.softmax(self.neglabprobs, top.vis_bias[pen:])
+            ops.sample(ops.matmul(self.negpenlab, top.W, out=self.negtopstates), top.hid_bias, rng)
+
+    def top_down_pass(self, rng: backend.Random) -> None:
+        """Sleep phase, from where the Gibbs run ended; the upper halves are phidprobs and pvisprobs, predicted on the way."""
+        ops, net, pen = backend.current(), self.net, self.net.n_pen
+        sleeppenstates_too = self.penlabstates[:, :pen]
+        ops.matmul(sleeppenstates_too, net.penhid, out=self.hidprobs)
+        ops.logistic(self.phidprobs, net.hidgenbiases)
+        ops.sample(self.sleephidprobs, net.hidgenbiases, rng, out=self.sleephidstates)
+        ops.logistic(ops.matmul(self.hidstates, net.hidvis, out=self.visprobs), net.visgenbiases)
+
+    def predictions(self) -> None:
+        """What recognition makes of the sleep states: probabilities, whatever their names say."""
+        ops, net = backend.current(), self.net
+        ops.logistic(ops.matmul(self.sleephidstates, net.hidpen, out=self.psleeppenstates), net.penrecbiases)
+        ops.logistic(ops.matmul(self.sleepvisprobs, net.vishid, out=self.psleephidstates), net.hidrecbiases)
+
+    def updates(self, data: Array, r: float, momentum: float, decay: float) -> None:
+        """Generative parameters, associative memory, recognition parameters: each along (what was) - (what was predicted)."""
+        ops, n = backend.current(), self.batch_size
+        xp = ops.xp
+        ones = self.ones[:n]
+        xp.subtract(data, self.pvisprobs, out=self.pvisprobs)
+        self._update("hidvis", self.wakehidstates, self.pvisprobs, r, momentum, decay)
+        self._update("visgenbiases", ones, self.pvisprobs, r, momentum)
+        xp.subtract(self.wakehidstates, self.phidprobs, out=self.phidprobs)
+        self._update("penhid", self.wakepenstates, self.phidprobs, r, momentum, decay)
+        self._update("hidgenbiases", ones, self.phidprobs, r, momentum)
+
+        self.negtopstates *= -1  # so that one product is the positive minus the negative statistics
+        self._update("penlabtop", self.penlabstates, self.topstates, r, momentum, decay)
+        self._update("penlabgenbiases", self.signs, self.penlabstates, r, momentum)
+        self._update("topbiases", self.ones, self.topstates, r, momentum)
+
+        xp.subtract(self.negpenstates, self.psleeppenstates, out=self.psleeppenstates)
+        self._update("hidpen", self.sleephidstates, self.psleeppenstates, r, momentum, decay)
+        self._update("penrecbiases", ones, self.psleeppenstates, r, momentum)
+        xp.subtract(self.sleephidstates, self.psleephidstates, out=self.psleephidstates)
+        self._update("vishid", self.sleepvisprobs, self.psleephidstates, r, momentum, decay)
+        self._update("hidrecbiases", ones, self.psleephidstates, r, momentum)
+
+    def _update(self, name: str, a: Array, b: Array, r: float, momentum: float, decay: float = 0.0) -> None:
+        parameter, velocity = self.parameters()[name], self.velocity[name]
+        if parameter.ndim == 1:
+            parameter, velocity = parameter[None], velocity[None]
+        backend.current().accumulate(parameter, velocity, a, b, r, momentum, 1 - decay)
