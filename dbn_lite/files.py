@@ -15,7 +15,7 @@ from dbn_lite.errors import InputError
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
-def atomic_write(path: str | Path, write: Callable[[BinaryIO], None]) -> None:
+def atomic_write(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file so that `path` holds either all of the new bytes or what it held before.
 
     `write` is given a binary file opened for writing (and seeking) and writes the whole content to it. The
