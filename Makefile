@@ -40,9 +40,10 @@ clean:
 	rm -rf _build .pytest_cache .ruff_cache .mypy_cache
 
 _build/book.stamp: $(VENV)/stamp _build/execution-key $(SOURCES)
-	$(BIN)/python book/prepare.py
+	$(BIN)/python book/prepare.py gather
 	$(BIN)/jupyter-book build . --all -W -n --keep-going
-	@touch _build/html/.nojekyll $@
+	$(BIN)/python book/prepare.py finish
+	@touch $@
 
 # Asked every time, changed only when what the notebooks compute with has changed: the library, the data or a pin.
 _build/execution-key: $(VENV)/stamp FORCE

@@ -1,11 +1,14 @@
-"""Before a build: `prepare.py key` drops executed notebooks that no longer count, `prepare.py` gathers what pages load.
+"""Before and after a build; `make book` runs all three.
 
-`make book` runs both.
+prepare.py key      drop executed notebooks that no longer count
+prepare.py gather   lay out what the pages load
+prepare.py finish   make the pages fit for a folder and for a static host
 """
 
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -14,15 +17,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "_build"
 STATIC = BUILD / "static"  # beside book/static, which is committed; _config.yml names both
-# The cache of executed notebooks compares their code and nothing else: what they depend on besides is hashed here.
+# The cache of executed notebooks compares nothing but their code: what else they depend on is hashed here.
 DEPENDENCIES = ("dbn_lite", "data", "requirements.lock")
 
 
 def copy_mathjax() -> None:
-    """Copy the one MathJax component that the pages load, and its fonts, from the package that carries them."""
+    """Copy the one MathJax component that the pages load, and its fonts, from the package that has them."""
     spec = importlib.util.find_spec("sphinx-mathjax-offline")
     if spec is None or spec.origin is None:
-        sys.exit("sphinx-mathjax-offline is not installed: run `make book`, which installs requirements.lock.")
+        sys.exit("sphinx-mathjax-offline is not installed: `make book` installs what requirements.lock lists.")
     source, target = Path(spec.origin).parent / "static" / "mathjax", STATIC / "thirdparty" / "mathjax"
     fonts = Path("output", "chtml", "fonts", "woff-v2")
     shutil.copytree(source / fonts, target / fonts, dirs_exist_ok=True)
@@ -30,7 +33,7 @@ def copy_mathjax() -> None:
 
 
 def files_below(path: Path) -> Iterator[Path]:
-    """Yield the file itself, or every file of the folder in a fixed order, without compiled or hidden ones."""
+    """Yield the file itself, or the folder's files in a fixed order, without compiled or hidden ones."""
     if path.is_file():
         yield path
     for below in sorted(path.rglob("*")):
@@ -49,7 +52,7 @@ def execution_key() -> str:
 
 
 def update_key() -> None:
-    """Write the key, and drop the notebooks that were executed under another one; leave both when it is the same."""
+    """Write the key, and drop notebooks executed under another one; leave both when it is the same."""
     key, kept = execution_key(), BUILD / "execution-key"
     if not kept.exists() or kept.read_text() != key:
         shutil.rmtree(BUILD / ".jupyter_cache", ignore_errors=True)
@@ -65,5 +68,13 @@ def gather() -> None:
     copy_mathjax()
 
 
+def finish() -> None:
+    """Drop hints that only a server can honour and that a browser reports as errors in a page opened from a folder."""
+    hint = re.compile(r'\s*<link rel="preload" as="font"[^>]*>')
+    for page in (BUILD / "html").rglob("*.html"):
+        page.write_text(hint.sub("", page.read_text(encoding="utf-8")), encoding="utf-8")
+    (BUILD / "html" / ".nojekyll").touch()  # a static host serves folders that begin with an underscore as they are
+
+
 if __name__ == "__main__":
-    update_key() if sys.argv[1:] == ["key"] else gather()
+    {"key": update_key, "gather": gather, "finish": finish}[sys.argv[1]]()

@@ -17,7 +17,7 @@ BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
 PAGES = sorted(str(path.relative_to(HTML)) for path in (HTML / "book").glob("*.html"))
-LACKS = "no Chromium or Chrome is installed" if BROWSER is None else "the book is not built (make book)" if not PAGES else ""
+LACKS = "no Chromium or Chrome is installed" if BROWSER is None else "" if PAGES else "run make book first: no pages"
 
 # A machine that is meant to run these tests fails rather than pass them over.
 pytestmark = pytest.mark.skipif(bool(LACKS) and not os.environ.get("CI"), reason=LACKS)
@@ -55,7 +55,8 @@ class Visit:
 
     def __init__(self, browser: Any, url: str, home: str, scheme: str = "light", width: int = 1280) -> None:
         self.home, self.complaints = home, []
-        self.page = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900}).new_page()
+        size = {"width": width, "height": 900}
+        self.page = browser.new_context(color_scheme=scheme, viewport=size).new_page()
         self.page.route("**/*", self._guard)
         self.page.on("console", lambda m: m.type == "error" and self.complaints.append(f"console: {m.text}"))
         self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import tomllib
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
 import nbformat
@@ -21,10 +22,8 @@ ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text())
 CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text())
 
 
-def lock() -> dict[str, str]:
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
-    pins = [line.split("==") for line in lines if line and not line.startswith("#")]
-    return {canonicalize_name(name): version for name, version in pins}
+LOCKED = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if line and line[0] != "#"]
+PINS = {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in LOCKED)}
 
 
 def tracked() -> list[Path]:
@@ -36,32 +35,27 @@ def tracked() -> list[Path]:
 
 @pytest.mark.parametrize("extra", ["", "book", "test"])
 def test_lock_satisfies_pyproject(extra: str) -> None:
-    pins = lock()
     asked = PROJECT["optional-dependencies"][extra] if extra else PROJECT["dependencies"]
     for requirement in map(Requirement, asked):
-        assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), str(requirement)
+        assert requirement.specifier.contains(PINS[canonicalize_name(requirement.name)]), str(requirement)
 
 
 def test_lock_pins_each_package_once_and_exactly() -> None:
-    lines = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if line and line[0] != "#"]
-    assert len(lines) > 100
-    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9][\w.]*", line) for line in lines)
-    assert len(lock()) == len(lines)
+    assert len(LOCKED) > 100
+    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9][\w.]*", line) for line in LOCKED)
+    assert len(PINS) == len(LOCKED)
 
 
 def test_lock_is_closed_for_what_is_installed() -> None:
     """No package that the lock pulls in is left unpinned."""
-    from importlib.metadata import PackageNotFoundError, requires
-
-    pins = lock()
-    for name in pins:
+    for name in PINS:
         try:
             needed = [Requirement(line) for line in requires(name) or []]
         except PackageNotFoundError:
             pytest.skip(f"{name} is not installed: this environment is not the one of the lock")
         for requirement in needed:
             if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-                assert canonicalize_name(requirement.name) in pins, f"{name} needs {requirement}"
+                assert canonicalize_name(requirement.name) in PINS, f"{name} needs {requirement}"
 
 
 def test_conda_installs_the_same_lock_and_the_package() -> None:
@@ -70,13 +64,15 @@ def test_conda_installs_the_same_lock_and_the_package() -> None:
 
 
 def test_conda_has_what_the_makefile_needs() -> None:
-    conda = {r.name: r for r in map(Requirement, filter(lambda e: isinstance(e, str), ENVIRONMENT["dependencies"]))}
+    conda = {r.name: r for r in (Requirement(e) for e in ENVIRONMENT["dependencies"] if isinstance(e, str))}
     assert {"make", "pip"} <= conda.keys()
     assert conda["python"].specifier == SpecifierSet(PROJECT["requires-python"])
 
 
 def test_makefile_takes_the_pythons_of_pyproject() -> None:
-    low, high = re.search(r"\(3, (\d+)\) <= sys.version_info\[:2\] <= \(3, (\d+)\)", (ROOT / "Makefile").read_text()).groups()
+    window = re.search(r"\(3, (\d+)\) <= sys.version_info\[:2\] <= \(3, (\d+)\)", (ROOT / "Makefile").read_text())
+    assert window
+    low, high = window.groups()
     assert SpecifierSet(PROJECT["requires-python"]) == SpecifierSet(f">=3.{low},<3.{int(high) + 1}")
 
 
@@ -112,15 +108,16 @@ def test_citation_cites_the_paper_as_the_bibliography_does() -> None:
 def test_every_page_is_in_the_table_of_contents() -> None:
     contents = yaml.safe_load((ROOT / "_toc.yml").read_text())
     listed = re.findall(r"'(?:file|root)': '([^']+)'", str(contents))
-    pages = {str(p.relative_to(ROOT).with_suffix("")) for p in (ROOT / "book").iterdir() if p.suffix in {".md", ".ipynb"}}
+    pages = [f"book/{p.stem}" for p in (ROOT / "book").iterdir() if p.suffix in {".md", ".ipynb"}]
     assert sorted(listed) == sorted(pages)
 
 
 def test_no_tracked_file_names_a_path_of_a_machine() -> None:
     machine = re.compile(r"(?<![\w.:/~])/(?:home|root|Users|tmp|opt|work)/\w")
     for path in tracked():
-        text = path.read_bytes().decode("utf-8", errors="ignore") if path.suffix not in {".npz", ".png"} else ""
-        assert not machine.search(text), path.relative_to(ROOT)
+        if path.suffix not in {".npz", ".png"}:
+            text = path.read_text(encoding="utf-8", errors="ignore")
+            assert not machine.search(text), path.relative_to(ROOT)
 
 
 def test_there_are_notebooks() -> None:
