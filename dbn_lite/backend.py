@@ -91,10 +91,10 @@ class NumPyOps:
         x += 0.5
         return x
 
-    def sample(self, x: Array, bias: Array, rng: Random, out: Array | None = None) -> Array:
-        """Binary states: out = 1 with probability logistic(x + bias), else 0; x is overwritten.
+    def sample(self, x: Array, bias: Array, rng: Random, out: Array | None = None, keep_probs: bool = False) -> Array:
+        """Binary states: out (or x itself) = 1 with probability logistic(x + bias), else 0; returns them.
 
-        The probability is never formed: with t = tanh((x + bias) / 2) and a uniform 16-bit integer r,
+        x is overwritten, with `keep_probs` by the probabilities. They are not needed for sampling: with t = tanh((x + bias) / 2) and a uniform 16-bit integer r,
         r < 32767 t happens with probability logistic(x + bias) to within 3.1e-5.
         """
         self._half_tanh(x, bias)
@@ -102,6 +102,9 @@ class NumPyOps:
         state = self._buffer(x.shape, np.bool_)
         np.multiply(x, 32767, out=threshold, casting="unsafe")
         np.less(rng.int16(x.shape), threshold, out=state)
+        if keep_probs:
+            x *= 0.5
+            x += 0.5
         out = x if out is None else out
         np.copyto(out, state)
         return out

@@ -93,17 +93,21 @@ def free_energy(rbm: RBM, v: Array) -> Array:
 class ContrastiveDivergence:
     """Learning by contrastive divergence (section 3): holds the buffers and the velocities, updates `rbm` in place.
 
-    Visible activities are real values in [0, 1] and are reconstructed as such; hidden states are sampled;
-    in a reconstruction exactly one label is on (section 6.1). With `persistent`, the negative phase goes on
-    from where its own chain was left instead of from the data (persistent contrastive divergence).
+    Visible activities are real values in [0, 1] and are reconstructed as such, by sampled hidden states; in a
+    reconstruction exactly one label is on (section 6.1). With `sample_visible` the other visible units are sampled
+    too: only then does CD-n tend to maximum likelihood as n grows, eq. 5. The statistics take the hidden
+    probabilities in place of the states: their mean given the visible units is the same and their noise is less.
+    With `persistent`, the negative phase goes on from where its own chain was left instead of from the data
+    (persistent contrastive divergence).
     """
 
-    def __init__(self, rbm: RBM, batch_size: int, persistent: bool = False) -> None:
+    def __init__(self, rbm: RBM, batch_size: int, persistent: bool = False, sample_visible: bool = False) -> None:
         ops = backend.current()
-        self.rbm, self.batch_size, self.persistent = rbm, batch_size, persistent
+        self.rbm, self.batch_size = rbm, batch_size
+        self.persistent, self.sample_visible = persistent, sample_visible
         self.v = ops.empty(2 * batch_size, rbm.n_vis)  # rows: data above, reconstruction below
-        self.h = ops.empty(2 * batch_size, rbm.n_hid)
-        self.chain = ops.zeros(batch_size, rbm.n_hid)
+        self.h = ops.empty(2 * batch_size, rbm.n_hid)  # probabilities, the lower ones negated in the end
+        self.states = ops.zeros(batch_size, rbm.n_hid)  # of the chain
         self.ones = ops.zeros(2 * batch_size, 1) + 1
         self.signs = ops.zeros(2 * batch_size, 1) + 1
         self.signs[batch_size:] = -1
@@ -126,22 +130,26 @@ class ContrastiveDivergence:
         v0, h0, v1, h1 = self.v[:n], self.h[:n], self.v[n:], self.h[n:]
         rng.tick()
         v0[...] = data
-        ops.sample(ops.matmul(v0, rbm.W, out=h0), rbm.hid_bias, rng)
-        h1[...] = self.chain if self.persistent else h0
-        for _ in range(n_gibbs):
-            self._reconstruct(h1, v1, rng)
-            ops.sample(ops.matmul(v1, rbm.W, out=h1), rbm.hid_bias, rng)
+        ops.matmul(v0, rbm.W, out=h0)
         if self.persistent:
-            self.chain[...] = h1
+            ops.logistic(h0, rbm.hid_bias)
+        else:
+            ops.sample(h0, rbm.hid_bias, rng, out=self.states, keep_probs=True)
+        for _ in range(n_gibbs):
+            self._reconstruct(v1, rng)
+            ops.sample(ops.matmul(v1, rbm.W, out=h1), rbm.hid_bias, rng, out=self.states, keep_probs=True)
         rate, shrink = learning_rate / n, 1 - learning_rate / (1 - momentum) * weight_decay
         h1 *= -1  # so that one product over both halves is <v0 h0> - <vn hn>
         ops.accumulate(rbm.W, self.velocity.W, self.v, self.h, rate, momentum, shrink)
         ops.accumulate(rbm.hid_bias[None], self.velocity.hid_bias[None], self.ones, self.h, rate, momentum, 1.0)
         ops.accumulate(rbm.vis_bias[None], self.velocity.vis_bias[None], self.signs, self.v, rate, momentum, 1.0)
 
-    def _reconstruct(self, h: Array, v: Array, rng: backend.Random) -> None:
+    def _reconstruct(self, v: Array, rng: backend.Random) -> None:
         ops, rbm, n = backend.current(), self.rbm, self.rbm.n_vis - self.rbm.n_labels
-        ops.matmul(h, rbm.W.T, out=v)
-        ops.logistic(v[:, :n], rbm.vis_bias[:n])
+        ops.matmul(self.states, rbm.W.T, out=v)
+        if self.sample_visible:
+            ops.sample(v[:, :n], rbm.vis_bias[:n], rng)
+        else:
+            ops.logistic(v[:, :n], rbm.vis_bias[:n])
         if rbm.n_labels:
             ops.sample_softmax(v[:, n:], rbm.vis_bias[n:], rng)
