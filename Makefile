@@ -46,8 +46,14 @@ _build/book.stamp: $(VENV)/stamp _build/execution-key $(SOURCES)
 	@touch $@
 
 # Asked every time, changed only when what the notebooks compute with has changed: the library, the data or a pin.
-_build/execution-key: $(VENV)/stamp FORCE
+_build/execution-key: _build/digits.stamp FORCE
 	@$(BIN)/python book/prepare.py key
+
+# Once, with a network or without: `make clean book` asks again.
+_build/digits.stamp: $(VENV)/stamp
+	@mkdir -p _build
+	$(BIN)/python book/prepare.py fetch
+	@touch $@
 
 $(VENV)/stamp: requirements.lock pyproject.toml
 	@$(BIN)/python -c '$(RIGHT)' 2>/dev/null || for python in $(CANDIDATES); do \

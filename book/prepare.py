@@ -1,5 +1,6 @@
-"""Before and after a build; `make book` runs all three.
+"""Before and after a build; `make book` runs all four, in this order.
 
+prepare.py fetch    bring MNIST to where the notebooks look for it, or say what stands in for it
 prepare.py key      drop executed notebooks that no longer count
 prepare.py gather   lay out what the pages load
 prepare.py finish   make the pages fit for a folder and for a static host
@@ -14,11 +15,21 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from dbn_lite import data
+
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "_build"
 STATIC = BUILD / "static"  # beside book/static, which is committed; _config.yml names both
 # The cache of executed notebooks compares nothing but their code: what else they depend on is hashed here.
 DEPENDENCIES = ("dbn_lite", "data", "requirements.lock")
+
+
+def fetch_digits() -> None:
+    """Fetch MNIST before any notebook asks for it; without a network the notebooks use the embedded digits."""
+    try:
+        data.fetch("mnist")
+    except data.NotFetchedError as error:
+        print(f"The pages will show the embedded digits in place of MNIST: {error}")
 
 
 def copy_mathjax() -> None:
@@ -77,4 +88,4 @@ def finish() -> None:
 
 
 if __name__ == "__main__":
-    {"key": update_key, "gather": gather, "finish": finish}[sys.argv[1]]()
+    {"fetch": fetch_digits, "key": update_key, "gather": gather, "finish": finish}[sys.argv[1]]()
