@@ -94,8 +94,9 @@ class NumPyOps:
     def sample(self, x: Array, bias: Array, rng: Random, out: Array | None = None, keep_probs: bool = False) -> Array:
         """Binary states: out (or x itself) = 1 with probability logistic(x + bias), else 0; returns them.
 
-        x is overwritten, with `keep_probs` by the probabilities. They are not needed for sampling: with t = tanh((x + bias) / 2) and a uniform 16-bit integer r,
-        r < 32767 t happens with probability logistic(x + bias) to within 3.1e-5.
+        x is overwritten, with `keep_probs` by the probabilities. Sampling does not need them: with
+        t = tanh((x + bias) / 2) and a uniform 16-bit integer r, r < 32767 t happens with probability
+        logistic(x + bias) to within 3.1e-5.
         """
         self._half_tanh(x, bias)
         threshold = self._buffer(x.shape, np.int16)
@@ -165,9 +166,9 @@ def current() -> Any:
 
 
 def use(name: str) -> Any:
-    """Choose the array library, "numpy" or "cupy", for everything that follows; returns its operations."""
+    """Choose the array library, "numpy", for everything that follows; returns its operations."""
     global _current
-    if name != "numpy":
+    if name not in ("auto", "numpy"):
         raise InputError(f"there is no backend called {name!r}; choose numpy.")
     _current = NumPyOps()
     return _current

@@ -14,10 +14,7 @@ from .dbn import DBN, from_arrays
 from .errors import InputError
 from .files import atomic_write
 
-NAMES = (
-    "vishid hidrecbiases hidpen penrecbiases pentop labtop topbiases "
-    "pengenbiases labgenbiases penhid hidgenbiases hidvis visgenbiases"
-).split()
+NAMES = ["vishid", "hidrecbiases", "hidpen", "penrecbiases", "pentop", "labtop", "topbiases", "pengenbiases", "labgenbiases", "penhid", "hidgenbiases", "hidvis", "visgenbiases"]
 
 
 def save(net: DBN, path: str | Path, dtype: str = "float32", **meta: Any) -> None:

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from . import backend, store
 from .backend import Array
-from .data import Dataset, arrange_random, split
+from .data import Dataset, Split, arrange_random, split
 from .dbn import DBN, predict, stack
 from .errors import InputError
 from .files import atomic_write
@@ -36,6 +36,26 @@ CHECK_EVERY = 50  # mini-batches between two looks at whether all parameters are
 def error_percent(net: DBN, images: np.ndarray, labels: np.ndarray) -> float:
     """How many of `images` (n, vis) the deterministic read-out gets wrong, in percent."""
     return float(100 * np.mean(predict(net, images) != labels))
+
+
+def split_for(dataset: Dataset, seed: int, batch_size: int = 100) -> Split:
+    """The training and validation images of a run with that seed."""
+    return split(dataset, np.random.default_rng([seed, 1]), batch_size=batch_size)
+
+
+def part(dataset: Dataset, name: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels for testing, validation or training, as a run with that seed divides the data set.
+
+    Raises InputError for any other name.
+    """
+    if name == "test":
+        return dataset.test_images, dataset.test_labels
+    if name not in ("train", "validation"):
+        raise InputError(f"there is no split called {name!r}; choose one of test, validation, train.")
+    parts = split_for(dataset, seed)
+    if name == "train":
+        return parts.train_images, parts.train_labels
+    return parts.validation_images, parts.validation_labels
 
 
 class GreedyLearner:
@@ -94,7 +114,7 @@ class Run:
         """Open the folder: empty, or with a run to go on with; raises InputError if the two do not fit."""
         preset.check(len(dataset.train_images))
         self.preset, self.dataset, self.seed, self.out = preset, dataset, seed, Path(out)
-        self.split = split(dataset, np.random.default_rng([seed, 1]), batch_size=preset.batch_size)
+        self.split = split_for(dataset, seed, preset.batch_size)
         self.stage_index = self.epoch = self.batch = 0
         self.log: list[dict[str, Any]] = []
         self.best: dict[str, np.ndarray] = {}
@@ -143,14 +163,13 @@ class Run:
         """
         tick = 0.2 if sys.stderr.isatty() else 10.0
         layout = "{desc} |{bar}| {percentage:3.0f} % [{elapsed}<{remaining}]"
-        with tqdm(
-            total=self._work(), initial=self._work_done(), disable=not progress, bar_format=layout, mininterval=tick
-        ) as self.bar:
-            with _interrupts(self):
-                while stage := self.stage:
-                    while not self._finished(stage):
-                        self._run_epoch(stage)
-                    self._end(stage)
+        done, of = self._work_done(), self._work()
+        self.bar = tqdm(total=of, initial=done, disable=not progress, bar_format=layout, mininterval=tick)
+        with self.bar, _interrupts(self):
+            while stage := self.stage:
+                while not self._finished(stage):
+                    self._run_epoch(stage)
+                self._end(stage)
         return store.load(self.out / "net.npz")
 
     def _begin(self) -> None:

@@ -1,0 +1,167 @@
+"""The command line: thin, one function for each command; bad input is one sentence and exit code 2."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import backend, data, plot, sources, store, train
+from .dbn import METHODS, generate, predict
+from .errors import InputError
+from .files import atomic_write
+from .presets import PRESETS, preset_named
+
+DREAM_STEPS = 300  # Gibbs iterations between a noise image and the digit that goes into the embedded set
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0, 2 for bad input, 130 after Ctrl-C."""
+    arguments = _parser().parse_args(argv)
+    try:
+        backend.use(arguments.backend)
+        result = arguments.command(arguments)
+    except InputError as error:
+        print(f"dbn-lite: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(_how_to_go_on(arguments), file=sys.stderr)
+        return 130
+    if arguments.json:
+        print(json.dumps(result))
+    else:
+        for key, value in result.items():
+            print(f"{key:>20}  {value}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    """What the commands are and take."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
+    common.add_argument("--backend", default="auto", help="auto, numpy or cupy (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        prog="dbn-lite", description="Deep belief nets, as Hinton, Osindero and Teh (2006)."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, command: Any, help: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=help, description=help, parents=[common])
+        added.set_defaults(command=command)
+        return added
+
+    sets = "auto, mnist, dreamed, usps"
+    of_data = add("data", _data, "fetch or verify a data set, or dream one up from a net")
+    of_data.add_argument("action", choices=("fetch", "verify", "dream"))
+    of_data.add_argument("what", nargs="?", default="mnist", help="mnist or usps; for dream the net, an .npz file")
+    of_data.add_argument("--out", type=Path, default=None, help="where dream writes (default: the embedded set)")
+    of_data.add_argument("--seed", type=int, default=0)
+
+    of_train = add("train", _train, "train a net: greedy learning, then up-down")
+    of_train.add_argument("--preset", required=True, help=", ".join(PRESETS))
+    of_train.add_argument("--data", default="auto", help=sets)
+    of_train.add_argument("--seed", type=int, default=0)
+    of_train.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the run")
+    of_train.add_argument("--resume", action="store_true", help="go on with the run that DIR holds")
+
+    of_evaluate = add("evaluate", _evaluate, "the error rate of a net")
+    of_evaluate.add_argument("net", metavar="NET.npz")
+    of_evaluate.add_argument("--data", default="auto", help=sets)
+    of_evaluate.add_argument("--split", default="test", help="test, validation or train (default: test)")
+    of_evaluate.add_argument("--method", default="deterministic", help=", ".join(METHODS))
+    of_evaluate.add_argument("--seed", type=int, default=0, help="of the read-outs that sample")
+
+    of_generate = add("generate", _generate, "let a net dream images and save them as a picture")
+    of_generate.add_argument("net", metavar="NET.npz")
+    of_generate.add_argument("--label", type=int, default=None, help="clamp this digit (default: labels are free)")
+    of_generate.add_argument("--n", type=int, default=10, help="how many (default: %(default)s)")
+    of_generate.add_argument("--steps", type=int, default=1000, help="Gibbs iterations (default: %(default)s)")
+    of_generate.add_argument("--seed", type=int, default=0)
+    of_generate.add_argument("--out", type=Path, required=True, metavar="FILE.png")
+
+    add("info", _info, "what a net is and where it comes from").add_argument("net", metavar="NET.npz")
+    return parser
+
+
+def _data(a: argparse.Namespace) -> dict[str, Any]:
+    if a.action == "fetch":
+        return {"folder": str(sources.fetch(a.what))}
+    if a.action == "verify":
+        rows = sources.verify(a.what)
+        bad = [row for row in rows if not row.ok]
+        if bad:
+            raise InputError(
+                f"{bad[0].where}/{bad[0].file} {bad[0].why}; delete it and run `dbn-lite data fetch {a.what}`."
+            )
+        return {row.file: f"ok, in {row.where}" for row in rows}
+    return _dream(a)
+
+
+def _dream(a: argparse.Namespace) -> dict[str, Any]:
+    """1,400 digits of each class, in mixed order, as the embedded set; the last 2,000 are for testing."""
+    net, out = store.load(a.what), a.out or sources.shipped("dreamed-digits.npz")
+    rng = backend.current().random(a.seed, "dream")
+    images = np.concatenate([generate(net, digit, 1400, DREAM_STEPS, rng) for digit in range(net.n_labels)])
+    labels = np.repeat(np.arange(net.n_labels), 1400)
+    order = np.random.default_rng(a.seed).permutation(len(labels))
+    about = {"net": store.read_meta(a.what), "steps": DREAM_STEPS, "seed": a.seed}
+    data.write_dreamed(out, images[order], labels[order], meta=about)
+    return {"images": len(images), "bytes": Path(out).stat().st_size, "written": str(out)}
+
+
+def _train(a: argparse.Namespace) -> dict[str, Any]:
+    preset = preset_named(a.preset)
+    run = train.Run(preset, data.load(a.data), a.seed, a.out, resume=a.resume)
+    run.train(progress=not a.json)
+    return {"net": str(a.out / "net.npz"), "seconds": round(run.seconds, 1), **run.log[-1]}
+
+
+def _evaluate(a: argparse.Namespace) -> dict[str, Any]:
+    net, dataset = store.load(a.net), data.load(a.data)
+    seed = store.read_meta(a.net).get("seed", 0)  # the split that the net was trained on
+    images, labels = train.part(dataset, a.split, seed)
+    started = time.perf_counter()
+    wrong = int((predict(net, images, a.method, a.seed) != labels).sum())
+    return {
+        "data": dataset.name,
+        "split": a.split,
+        "method": a.method,
+        "errors": wrong,
+        "images": len(images),
+        "error_percent": round(100 * wrong / len(images), 4),
+        "seconds": round(time.perf_counter() - started, 2),
+    }
+
+
+def _generate(a: argparse.Namespace) -> dict[str, Any]:
+    net = store.load(a.net)
+    images = generate(net, a.label, a.n, a.steps, a.seed)
+    side = int(np.sqrt(images.shape[1]))
+    figure = plot.image_grid(images, (side, images.shape[1] // side))
+    atomic_write(a.out, lambda file: figure.savefig(file, format="png", dpi=150))
+    return {"images": len(images), "written": str(a.out)}
+
+
+def _info(a: argparse.Namespace) -> dict[str, Any]:
+    net = store.load(a.net)
+    names = ("vis", "hid", "pen", "top", "lab")
+    weights = sum(array.size for name, array in net.arrays().items() if not name.endswith("biases"))
+    about = store.read_meta(a.net)
+    if "preset" in about:
+        about["preset"] = about["preset"]["name"]
+    return {**dict(zip(names, net.sizes, strict=True)), "weights": weights, **about}
+
+
+def _how_to_go_on(arguments: argparse.Namespace) -> str:
+    if arguments.command is _train:
+        return f"stopped; everything is saved, go on with the same command and --resume (in {arguments.out})."
+    return "stopped."
+
+
+if __name__ == "__main__":
+    sys.exit(main())
