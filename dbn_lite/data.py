@@ -99,7 +99,8 @@ def write_dreamed(
     Keeps 256 levels of grey, or 64, 32, 16 equally spaced ones, the most that stay under 4 MB; a JSON string
     `meta` goes with them and says which. Raises InputError for bad images or labels, or if 16 are too many.
     """
-    greys, digits = check_images(images, 28 * 28), check_labels(labels, len(np.asarray(images)))
+    greys = check_images(images, 28 * 28)
+    digits = check_labels(labels, len(greys))
     if not 0 < n_test < len(greys):
         raise InputError(f"{n_test} test images cannot be taken from {len(greys)}; leave some for training.")
     for levels in (256, 64, 32, 16):
@@ -136,7 +137,7 @@ def check_images(images: ArrayLike, n_pixels: int | None = None) -> NDArray[np.f
     must lie in [0, 1]. Raises InputError for NaN, values out of range, the wrong width or type, no images at
     all, and uint8 that stops at 1, which would otherwise turn black in silence.
     """
-    x = np.asarray(images)
+    x = _array(images, "images")
     if x.dtype.kind not in "fiub":
         raise InputError(f"images have the type {x.dtype}; give numbers from 0 to 1, or uint8 from 0 to 255.")
     if x.ndim not in (2, 3) or not x.size:
@@ -163,7 +164,7 @@ def check_labels(labels: ArrayLike, n: int, n_classes: int = 10) -> NDArray[np.u
 
     Raises InputError unless they are n integers from 0 to n_classes - 1.
     """
-    y = np.asarray(labels)
+    y = _array(labels, "labels")
     if y.dtype.kind not in "iu":
         raise InputError(f"labels have the type {y.dtype}; give integers from 0 to {n_classes - 1}.")
     if y.shape != (n,):
@@ -171,6 +172,13 @@ def check_labels(labels: ArrayLike, n: int, n_classes: int = 10) -> NDArray[np.u
     if n and (y.min() < 0 or y.max() >= n_classes):
         raise InputError(f"labels reach from {y.min()} to {y.max()}; they must lie from 0 to {n_classes - 1}.")
     return y.astype(np.uint8)
+
+
+def _array(given: ArrayLike, what: str) -> NDArray[Any]:
+    try:
+        return np.asarray(given)
+    except ValueError as error:
+        raise InputError(f"{what} differ in length; give one array of equally many numbers each.") from error
 
 
 # Mini-batches

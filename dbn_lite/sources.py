@@ -262,7 +262,9 @@ def _get(url: str) -> bytes:
     from tqdm import tqdm
 
     content = io.BytesIO()
-    with tqdm(desc=url.rpartition("/")[2], unit="B", unit_scale=True, leave=False, delay=0.5) as bar:
+    # total: the downloader sets the true one, but takes a bar of none for no bar
+    bar = tqdm(desc=url.rpartition("/")[2], total=1, unit="B", unit_scale=True)
+    with bar:
         # identity: a server that unpacks the file on the way would spoil it
         options = {"timeout": (PATIENCE, 30), "headers": {"Accept-Encoding": "identity"}}
         pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 16, **options)(url, content, None)
@@ -330,7 +332,7 @@ def _libsvm(raw: bytes, spec: dict[str, Any]) -> Arrays:
 def _npz(path: Path) -> Arrays:
     """Read the four arrays of a packed data set, never a pickle."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             return tuple(file[name] for name in ARRAYS)
     except FileNotFoundError as error:
         raise _DamagedError("is missing") from error
