@@ -26,7 +26,7 @@ MAX_STATES = 2**21  # entries in the largest table, 16 MiB
 
 def _refuse_too_many(n_states: int, what: str) -> None:
     if n_states > MAX_STATES:
-        raise InputError(f"{what} have 2^{math.log2(n_states):.4g} states, more than the limit of "
+        raise InputError(f"{what} make 2^{math.log2(n_states):.4g} states, more than the limit of "
                          f"2^{math.log2(MAX_STATES):g} that can be enumerated: use a smaller net.")
 
 
@@ -46,7 +46,7 @@ def _check_shape(name: str, array: Array, shape: tuple[int, ...]) -> None:
 def binary_states(n_units: int, n_labels: int = 0) -> Array:
     """Return all states of a layer, (n_states, n_units), in counting order: the last unit changes fastest.
 
-    With n_labels, exactly one of the last n_labels units is on, label 0 first: n_labels states for each of the rest.
+    With n_labels, exactly one of the last n_labels units is on, label 0 first, for each state of the others.
     """
     if not 0 <= n_labels <= n_units:
         raise InputError(f"{n_labels} label units do not fit into a layer of {n_units} units.")
@@ -100,12 +100,12 @@ class BoltzmannMachine:
 
     @property
     def v_states(self) -> Array:
-        """Every visible state, (n_v_states, n_vis)."""
+        """Every visible state, (N_v, n_vis)."""
         return binary_states(len(self.vis_bias), self.n_labels)
 
     @property
     def h_states(self) -> Array:
-        """Every hidden state, (n_h_states, n_hid)."""
+        """Every hidden state, (N_h, n_hid)."""
         return binary_states(len(self.hid_bias))
 
 
@@ -127,7 +127,7 @@ def energy(machine: BoltzmannMachine, v: npt.ArrayLike, h: npt.ArrayLike) -> Arr
     v (n, n_vis) and h (m, n_hid), real values allowed: (n, m).
     """
     v, h = _rows(v, len(machine.vis_bias)), _rows(h, len(machine.hid_bias))
-    _refuse_too_many(len(v) * len(h), f"{v.shape[1]} visible and {h.shape[1]} hidden units")
+    _refuse_too_many(len(v) * len(h), f"{len(v):,} visible and {len(h):,} hidden states")
     return -(v @ machine.W @ h.T + (v @ machine.vis_bias)[:, None] + h @ machine.hid_bias)
 
 
@@ -180,6 +180,8 @@ def mean_v_from_h(machine: BoltzmannMachine, h: npt.ArrayLike) -> Array:
 
 def label_posterior(machine: BoltzmannMachine, rest: npt.ArrayLike) -> Array:
     """Return p(label | rest), (n, n_labels), for rows of all other visible units, real values allowed."""
+    if not machine.n_labels:
+        raise InputError("This machine has no label group: give its n_labels.")
     rest = _rows(rest, len(machine.vis_bias) - machine.n_labels)
     labels = [np.tile(label, (len(rest), 1)) for label in np.eye(machine.n_labels)]
     scores = np.stack([-free_energy(machine, np.hstack([rest, label])) for label in labels], axis=1)
@@ -223,6 +225,8 @@ def gibbs_transition(machine: BoltzmannMachine) -> Array:
 
 def after_gibbs(machine: BoltzmannMachine, p0: Array, n_gibbs: int) -> Array:
     """Return Pn, (N_v,), the distribution after n_gibbs full steps of the chain from P0 (N_v,)."""
+    if n_gibbs < 0:
+        raise InputError(f"A chain cannot take {n_gibbs} Gibbs steps: give 0 or more.")
     return p0 @ np.linalg.matrix_power(gibbs_transition(machine), n_gibbs)
 
 
@@ -322,9 +326,14 @@ def net_log_prob(net: BeliefNet, v: npt.ArrayLike | None = None) -> Array:
     return table if v is None else table[state_index(v, len(net.biases[0]))]
 
 
+def _log_joint_at(net: BeliefNet, v: npt.ArrayLike) -> Array:
+    _check_shape("v", np.asarray(v), net.biases[0].shape)
+    return net_log_joint(net)[state_index(v, len(net.biases[0]))[0]]
+
+
 def net_posterior(net: BeliefNet, v: npt.ArrayLike) -> Array:
     """Return p(hidden layers | v) for one binary v (n_vis,), one axis a layer: (2**n_1, 2**n_2, ...)."""
-    log_p = net_log_joint(net)[state_index(v, len(net.biases[0]))[0]]
+    log_p = _log_joint_at(net, v)
     return np.exp(log_p - log_sum(log_p))
 
 
@@ -333,6 +342,7 @@ def up_pass_posterior(v: npt.ArrayLike, weights: Sequence[Array], biases: Sequen
 
     weights[k] (n_k, n_{k+1}) and biases[k] (n_{k+1},) are those of recognition; shaped as `net_posterior`.
     """
+    _check_shape("v", np.asarray(v), (len(weights[0]),))
     below, log_q = _rows(v, len(weights[0])), np.zeros(1)
     for w, bias in zip(weights, biases, strict=True):
         states = binary_states(len(bias))
@@ -361,7 +371,7 @@ def variational_bound(net: BeliefNet, v: npt.ArrayLike, q: Array | None = None) 
 
     q is a table over the hidden layers, shaped as `net_posterior`; without it, `transposed_posterior`.
     """
-    log_p = net_log_joint(net)[state_index(v, len(net.biases[0]))[0]]  # log p(h) + log p(v | h)
+    log_p = _log_joint_at(net, v)  # log p(h) + log p(v | h)
     q = transposed_posterior(net, v) if q is None else q
     _check_shape("q", q, log_p.shape)
     mean_energy = -float(np.sum(q * np.where(q > 0, log_p, 0)))

@@ -1,5 +1,7 @@
 """The oracle itself, held against loops over states, finite differences, and numbers worked out by hand."""
 
+import ast
+import inspect
 import itertools
 import math
 
@@ -109,6 +111,14 @@ def test_probabilities_survive_energies_that_overflow():
     m = machine(scale=400.0)
     assert np.exp(exact.log_prob(m)).sum() == pytest.approx(1, abs=1e-12)
     assert np.isfinite(exact.log_partition(m))
+
+
+def test_arrays_of_any_kind_are_reckoned_in_float64():
+    m = machine()
+    single = exact.BoltzmannMachine(*(np.float32(a) for a in (m.W, m.vis_bias, m.hid_bias)))
+    lists = exact.BoltzmannMachine(single.W.tolist(), single.vis_bias.tolist(), single.hid_bias.tolist())
+    assert exact.log_prob(single).dtype == exact.log_prob(lists).dtype == np.float64
+    np.testing.assert_array_equal(exact.log_prob(single), exact.log_prob(lists))
 
 
 def test_conditional_means_are_logistic_and_softmax():
@@ -357,6 +367,18 @@ def test_best_factorial_picks_one_of_the_two_causes():
     assert exact.kl(marginals, p) > 3
 
 
+def test_best_factorial_prefers_the_likelier_of_two_causes():
+    probs, gap = exact.best_factorial(np.array([1e-6, 0.7, 0.3, 1e-6]) / 1.000002)
+    np.testing.assert_allclose(probs, [0, 1], atol=1e-4)
+    assert gap == pytest.approx(-math.log(0.7), abs=1e-4)
+
+
+def test_best_factorial_has_converged():
+    p = np.random.default_rng(5).dirichlet(np.ones(8))
+    probs, _ = exact.best_factorial(p)
+    np.testing.assert_allclose(derivative(lambda: exact.kl(exact.factorial(probs), p), probs), 0, atol=1e-8)
+
+
 def test_no_factorial_on_a_grid_is_better():
     p = np.random.default_rng(5).dirichlet(np.ones(4))
     _, gap = exact.best_factorial(p)
@@ -558,17 +580,19 @@ def test_dbn_by_loops():
 
 
 @pytest.mark.parametrize(("call", "says"), [
-    (lambda: exact.binary_states(784), r"784 units have 2\^784 states.*limit of 2\^21"),
+    (lambda: exact.binary_states(784), r"784 units make 2\^784 states.*limit of 2\^21"),
     (lambda: exact.binary_states(40, 10), r"2\^33\.32 states"),
     (lambda: exact.binary_states(3, 4), "4 label units do not fit into a layer of 3"),
     (lambda: exact.binary_states(3, -1), "-1 label units do not fit"),
-    (lambda: exact.log_partition(machine(12, 11)), r"12 visible and 11 hidden units have 2\^23 states"),
-    (lambda: exact.net_log_prob(random_net([11, 12])), r"Layers 0 and 1 have 2\^23 states"),
-    (lambda: exact.net_log_joint(random_net([8, 8, 8])), r"All layers together have 2\^24 states"),
+    (lambda: exact.log_partition(machine(12, 11)), r"4,096 visible and 2,048 hidden states make 2\^23 states"),
+    (lambda: exact.log_joint(machine(11, 11)), r"2\^22 states, more than the limit of 2\^21"),
+    (lambda: exact.net_log_prob(random_net([11, 12])), r"Layers 0 and 1 make 2\^23 states"),
+    (lambda: exact.net_log_joint(random_net([8, 8, 8])), r"All layers together make 2\^24 states"),
     (lambda: exact.up_pass_posterior([1, 0], [np.zeros((2, 11)), np.zeros((11, 12))], [np.zeros(11), np.zeros(12)]),
-     r"hidden layers together have 2\^23 states"),
+     r"hidden layers together make 2\^23 states"),
     (lambda: exact.log_prob(machine(), [[0.5, 0, 0, 1]]), "make every unit 0 or 1"),
     (lambda: exact.log_prob(machine(n_labels=2), [[1, 0, 1, 1]]), "one label unit 1"),
+    (lambda: exact.log_prob(machine(n_labels=2), [[1, 0, 0, 0]]), "one label unit 1"),
     (lambda: exact.free_energy(machine(), np.ones((2, 5))), r"layer of 4 units cannot take .* \(2, 5\)"),
     (lambda: exact.free_energy(machine(), np.ones((1, 1, 4))), r"cannot take an array of shape \(1, 1, 4\)"),
     (lambda: exact.BoltzmannMachine(np.ones((3, 2)), np.ones(3), np.ones(1)), r"W has shape \(3, 2\)"),
@@ -577,6 +601,10 @@ def test_dbn_by_loops():
     (lambda: exact.BeliefNet([np.ones((3, 2))], [np.ones(3), np.ones(2)]), r"weights\[0\] has shape \(3, 2\)"),
     (lambda: exact.net_log_prob(exact.BeliefNet([], [np.ones(1)], np.zeros(2))), "do not sum to 1"),
     (lambda: exact.net_log_prob(exact.BeliefNet([], [np.ones(1)], np.zeros(1))), r"log_prior has shape \(1,\)"),
+    (lambda: exact.after_gibbs(machine(), np.ones(16) / 16, -1), "cannot take -1 Gibbs steps"),
+    (lambda: exact.label_posterior(machine(), np.ones(4)), "no label group"),
+    (lambda: exact.net_posterior(HOUSE, [[0], [1]]), r"v has shape \(2, 1\)"),
+    (lambda: exact.transposed_posterior(HOUSE, [[0], [1]]), r"v has shape \(2, 1\)"),
     (lambda: exact.variational_bound(HOUSE, [1], np.array([0.5, 0.5])), r"q has shape \(2,\)"),
     (lambda: exact.best_factorial(np.array([1.0, 0.0])), "p holds a zero"),
     (lambda: exact.unroll(machine(n_labels=2), 2), "without labels"),
@@ -587,3 +615,11 @@ def test_dbn_by_loops():
 def test_bad_input_is_one_sentence(call, says):
     with pytest.raises(InputError, match=says):
         call()
+
+
+def test_the_oracle_shares_no_code_with_what_it_judges():
+    tree = ast.parse(inspect.getsource(exact))
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {name for name in names if name.startswith("dbn_lite")} == {"dbn_lite.errors"}
+    assert not any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(tree))
