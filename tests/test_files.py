@@ -35,6 +35,14 @@ def test_a_string_will_do_for_a_path_and_the_writer_may_seek(tmp_path):
     assert (tmp_path / "a").read_bytes() == b"0x23"
 
 
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere an open file cannot be replaced")
+def test_whoever_reads_the_old_file_meanwhile_reads_it_to_its_end(tmp_path):
+    (tmp_path / "a").write_bytes(b"old")
+    with open(tmp_path / "a", "rb") as reader:
+        atomic_write(tmp_path / "a", lambda file: file.write(b"new"))
+        assert reader.read() == b"old"
+
+
 @pytest.mark.skipif(os.name != "posix", reason="permission bits are a POSIX matter")
 def test_the_file_gets_the_permissions_of_any_other_new_file(tmp_path):
     atomic_write(tmp_path / "a", lambda file: file.write(b"x"))
