@@ -119,7 +119,7 @@ def _readers(name: str) -> dict[str, Callable[[Path], Arrays]]:
     if name == "dreamed":
         return {DREAMED: _dreamed_npz}
     specs = registry()["mnist"]["files"]
-    return {file: lambda path, spec=spec: (_idx(_bytes(path), spec),) for file, spec in specs.items()}
+    return {file: partial(_idx_gz, spec=spec) for file, spec in specs.items()}
 
 
 def read(name: str, folder: Path) -> Arrays:
@@ -193,7 +193,7 @@ def _fetch(name: str, missing: list[str], folder: Path) -> None:
     _make(folder)
     if name == "usps":
         arrays = sum((_download(name, file, _libsvm)[1] for file in entry["files"]), ())
-        stored = dict(zip(ARRAYS, arrays, strict=True))
+        stored: dict[str, Any] = dict(zip(ARRAYS, arrays, strict=True))
         return atomic_write(folder / "usps.npz", lambda out: np.savez_compressed(out, **stored))
     for file in missing:
         raw, _ = _download(name, file, lambda raw, spec: (_idx(_gunzip(raw), spec),))
@@ -274,13 +274,14 @@ def _get(url: str) -> bytes:
 # File formats
 
 
-def _bytes(path: Path) -> bytes:
+def _idx_gz(path: Path, spec: dict[str, Any]) -> Arrays:
     try:
-        return _gunzip(path.read_bytes())
+        raw = path.read_bytes()
     except FileNotFoundError as error:
         raise _DamagedError("is missing") from error
     except OSError as error:
         raise _DamagedError(f"cannot be read ({error.strerror})") from error
+    return (_idx(_gunzip(raw), spec),)
 
 
 def _gunzip(raw: bytes) -> bytes:
@@ -354,7 +355,7 @@ def _usps(images: NDArray[Any], labels: NDArray[Any], spec: dict[str, Any]) -> A
 def _usps_npz(path: Path) -> Arrays:
     train, test = registry()["usps"]["files"].values()
     arrays = _npz(path)
-    return _usps(*arrays[:2], train) + _usps(*arrays[2:], test)
+    return _usps(arrays[0], arrays[1], train) + _usps(arrays[2], arrays[3], test)
 
 
 def _dreamed_npz(path: Path) -> Arrays:
