@@ -26,6 +26,10 @@ class RBM:
     hid_bias: Array
     n_labels: int = 0
 
+    def __post_init__(self) -> None:
+        asarray = backend.current().asarray  # float32, and no copy where it is that already
+        self.W, self.vis_bias, self.hid_bias = asarray(self.W), asarray(self.vis_bias), asarray(self.hid_bias)
+
     @property
     def n_vis(self) -> int:
         """How many visible units, the label group included."""
@@ -47,17 +51,20 @@ def random_rbm(n_vis: int, n_hid: int, seed: int, n_labels: int = 0, consumer: s
 
 def mean_h_from_v(rbm: RBM, v: Array) -> Array:
     """Probabilities of the hidden units, (n, n_hid), given visible activities v (n, n_vis)."""
-    return backend.current().logistic(v @ rbm.W, rbm.hid_bias)
+    ops = backend.current()
+    return ops.logistic(ops.asarray(v) @ rbm.W, rbm.hid_bias)
 
 
 def sample_h_from_v(rbm: RBM, v: Array, rng: backend.Random) -> Array:
     """Binary states of the hidden units, (n, n_hid), given visible activities v (n, n_vis)."""
-    return backend.current().sample(v @ rbm.W, rbm.hid_bias, rng)
+    ops = backend.current()
+    return ops.sample(ops.asarray(v) @ rbm.W, rbm.hid_bias, rng)
 
 
 def mean_v_from_h(rbm: RBM, h: Array) -> Array:
     """Probabilities of the visible units, (n, n_vis), given hidden states h (n, n_hid); labels by eq. 10."""
-    ops, v, n = backend.current(), h @ rbm.W.T, rbm.n_vis - rbm.n_labels
+    ops, n = backend.current(), rbm.n_vis - rbm.n_labels
+    v = ops.asarray(h) @ rbm.W.T
     ops.logistic(v[:, :n], rbm.vis_bias[:n])
     if rbm.n_labels:
         ops.softmax(v[:, n:], rbm.vis_bias[n:])
@@ -66,7 +73,8 @@ def mean_v_from_h(rbm: RBM, h: Array) -> Array:
 
 def sample_v_from_h(rbm: RBM, h: Array, rng: backend.Random) -> Array:
     """Binary states of the visible units, (n, n_vis), given h (n, n_hid); exactly one label is on."""
-    ops, v, n = backend.current(), h @ rbm.W.T, rbm.n_vis - rbm.n_labels
+    ops, n = backend.current(), rbm.n_vis - rbm.n_labels
+    v = ops.asarray(h) @ rbm.W.T
     ops.sample(v[:, :n], rbm.vis_bias[:n], rng)
     if rbm.n_labels:
         ops.sample_softmax(v[:, n:], rbm.vis_bias[n:], rng)
@@ -87,6 +95,7 @@ def softplus(x: Array) -> Array:
 
 def free_energy(rbm: RBM, v: Array) -> Array:
     """-log sum_h exp(-E(v, h)) for each row of v (n, n_vis): shape (n,), in nats."""
+    v = backend.current().asarray(v)
     return -(v @ rbm.vis_bias) - softplus(v @ rbm.W + rbm.hid_bias).sum(axis=1)
 
 
