@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from . import backend, data, plot, sources, store, train
+from . import backend, bench, data, plot, sources, store, train
 from .dbn import METHODS, generate, predict
 from .errors import InputError
 from .files import atomic_write
@@ -24,6 +24,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, 2 for bad input, 130 after Ctrl-C."""
     arguments = _parser().parse_args(argv)
     try:
+        if getattr(arguments, "seed", 0) < 0:
+            raise InputError(f"the seed is {arguments.seed}; it must be 0 or more.")
         backend.use(arguments.backend)
         result = arguments.command(arguments)
     except InputError as error:
@@ -84,6 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     of_generate.add_argument("--seed", type=int, default=0)
     of_generate.add_argument("--out", type=Path, required=True, metavar="FILE.png")
 
+    of_bench = add("bench", _bench, "seconds a mini-batch, as a ratio to the matrix products alone")
+    of_bench.add_argument("--out", type=Path, default=None, metavar="FILE.json", help="also write all rows there")
+
     add("info", _info, "what a net is and where it comes from").add_argument("net", metavar="NET.npz")
     return parser
 
@@ -104,7 +109,7 @@ def _data(a: argparse.Namespace) -> dict[str, Any]:
 
 def _dream(a: argparse.Namespace) -> dict[str, Any]:
     """1,400 digits of each class, in mixed order, as the embedded set; the last 2,000 are for testing."""
-    net, out = store.load(a.what), a.out or sources.shipped("dreamed-digits.npz")
+    net, out = store.load(a.what), a.out or sources.shipped("registry.json").with_name(sources.DREAMED)
     rng = backend.current().random(a.seed, "dream")
     images = np.concatenate([generate(net, digit, 1400, DREAM_STEPS, rng) for digit in range(net.n_labels)])
     labels = np.repeat(np.arange(net.n_labels), 1400)
@@ -141,8 +146,9 @@ def _evaluate(a: argparse.Namespace) -> dict[str, Any]:
 def _generate(a: argparse.Namespace) -> dict[str, Any]:
     net = store.load(a.net)
     images = generate(net, a.label, a.n, a.steps, a.seed)
-    side = int(np.sqrt(images.shape[1]))
-    figure = plot.image_grid(images, (side, images.shape[1] // side))
+    pixels = images.shape[1]
+    height = next(side for side in range(int(np.sqrt(pixels)), 0, -1) if pixels % side == 0)
+    figure = plot.image_grid(images, (height, pixels // height))
     atomic_write(a.out, lambda file: figure.savefig(file, format="png", dpi=150))
     return {"images": len(images), "written": str(a.out)}
 
@@ -152,9 +158,24 @@ def _info(a: argparse.Namespace) -> dict[str, Any]:
     names = ("vis", "hid", "pen", "top", "lab")
     weights = sum(array.size for name, array in net.arrays().items() if not name.endswith("biases"))
     about = store.read_meta(a.net)
-    if "preset" in about:
-        about["preset"] = about["preset"]["name"]
+    if isinstance(about.get("preset"), dict):
+        about["preset"] = about["preset"].get("name")
     return {**dict(zip(names, net.sizes, strict=True)), "weights": weights, **about}
+
+
+def _bench(a: argparse.Namespace) -> dict[str, Any]:
+    result = bench.run(backend.current().name, say=lambda line: print(line, file=sys.stderr))
+    if a.out:
+        content = json.dumps(result, indent=1)
+        atomic_write(a.out, lambda file: file.write(content.encode()))
+    if a.json:
+        return result
+    lines = {
+        f"{r['stage']} x{r['threads']} {r['who']}": f"{1e3 * r['seconds']:8.2f} ms  {r['ratio']:.2f} of the floor"
+        for r in result["rows"]
+        if "sweep" not in r
+    }
+    return lines | {f"paper preset x{n}": f"{hours:.2f} hours" for n, hours in result["paper_hours"].items()}
 
 
 def _how_to_go_on(arguments: argparse.Namespace) -> str:
