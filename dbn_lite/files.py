@@ -24,7 +24,7 @@ def atomic_write(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
     raises goes through. In neither case does the temporary file stay.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.partial"
     try:
         with open(temporary, "xb") as file:
             write(file)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,10 @@ from .dbn import DBN, from_arrays
 from .errors import InputError
 from .files import atomic_write
 
-NAMES = ["vishid", "hidrecbiases", "hidpen", "penrecbiases", "pentop", "labtop", "topbiases", "pengenbiases", "labgenbiases", "penhid", "hidgenbiases", "hidvis", "visgenbiases"]
+NAMES = [
+    "vishid", "hidrecbiases", "hidpen", "penrecbiases", "pentop", "labtop", "topbiases", "pengenbiases", "labgenbiases",
+    "penhid", "hidgenbiases", "hidvis", "visgenbiases",
+]  # fmt: skip
 
 
 def save(net: DBN, path: str | Path, dtype: str = "float32", **meta: Any) -> None:
@@ -42,7 +44,7 @@ def load(path: str | Path) -> DBN:
             raise InputError(
                 f"{path}: {name} is {a.dtype} of shape {a.shape}, but a net of these layers has floats of {shape}."
             )
-        if not np.isfinite(a).all():
+        if not (np.abs(a) <= np.finfo(np.float32).max).all():
             raise InputError(f"{path}: {name} has values that are not finite; train the net again with a smaller rate.")
     return from_arrays({name: arrays[name] for name in NAMES})
 
@@ -63,16 +65,19 @@ def load_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]
     if not Path(path).is_file():
         raise InputError(f"{path} does not exist; give the path of an .npz file.")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise InputError(f"{path} is not an .npz file; give one that `dbn-lite train` wrote.")
+        file = np.load(path, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise ValueError("a single array")
+        with file:
             arrays = {name: file[name] for name in file.files}
-        return arrays, json.loads(str(arrays.pop("meta", "{}")))
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        if isinstance(error, InputError):
-            raise
-        why = "it carries a pickle, which is never read" if "pickle" in str(error) else "it is damaged or cut short"
+        meta = json.loads(str(arrays.pop("meta", "{}")))
+        if not isinstance(meta, dict):
+            raise ValueError("meta is no JSON object")
+    except Exception as error:  # what a damaged file raises depends on which of its bytes are wrong
+        pickled = "Object arrays" in str(error)
+        why = "it carries a pickle, which is never read" if pickled else "it is damaged, cut short or something else"
         raise InputError(f"{path} is not an .npz file of plain arrays ({why}); train it or fetch it again.") from error
+    return arrays, meta
 
 
 def _shapes(arrays: dict[str, np.ndarray], path: str | Path) -> dict[str, tuple[int, ...]]:

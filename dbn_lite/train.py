@@ -133,8 +133,10 @@ class Run:
             raise InputError(f"{self.out} already holds a run; go on with it by --resume or choose another folder.")
         if self.checkpoint.is_file():
             self._restore()
+        elif self._holds_a_run():
+            raise InputError(f"{self.out} holds a run without its checkpoint.npz; choose another folder.")
         else:
-            self.out.mkdir(parents=True, exist_ok=True)
+            self._make_folder()
             self._begin()
             self._save()
 
@@ -161,6 +163,7 @@ class Run:
 
         Raises InputError if the weights stop being finite, and KeyboardInterrupt after Ctrl-C, when all is saved.
         """
+        self.interrupted = False
         tick = 0.2 if sys.stderr.isatty() else 10.0
         layout = "{desc} |{bar}| {percentage:3.0f} % [{elapsed}<{remaining}]"
         done, of = self._work_done(), self._work()
@@ -210,6 +213,7 @@ class Run:
                 self._check_finite(stage)
             if self.interrupted or time.monotonic() - clock > CHECKPOINT_SECONDS:
                 clock = self._lap(clock)
+                self._check_finite(stage)  # or a checkpoint would replace the last good one
                 self.rng_state = rng.state
                 self._save()
                 if self.interrupted:
@@ -226,8 +230,9 @@ class Run:
 
     def _end(self, stage: Stage) -> None:
         """Leave a stage: keep the net that was asked for, go on to the next."""
-        if stage.layer == 3:
+        if stage.layer:
             self.net = stack(*self.rbms)
+        if stage.layer == 3:
             store.save(self.net, self.out / "greedy.npz", **self.meta())
         if stage is self.preset.stages[-1]:
             if self.best and not stage.all_images:
@@ -335,6 +340,12 @@ class Run:
     def _holds_a_run(self) -> bool:
         return any((self.out / name).exists() for name in ("checkpoint.npz", "net.npz", "log.jsonl"))
 
+    def _make_folder(self) -> None:
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"cannot make the folder {self.out} ({error.strerror}); choose another.") from error
+
     def meta(self) -> dict[str, Any]:
         """What is written beside a net: where it comes from, in which versions, and what it was worth on validation."""
         about: dict[str, Any] = {**self._settings, "last_epoch": self.log[-1]}
@@ -342,19 +353,19 @@ class Run:
             about["best_validation_error"] = self.best_error
         return about | {"seconds": round(self.seconds, 1), "versions": versions()}
 
-    def _cost(self, stage: Stage) -> float:
-        """Arithmetic of one mini-batch, in billions: what the progress bar counts."""
+    def _cost(self, stage: Stage) -> int:
+        """Arithmetic of one mini-batch, in operations: what the progress bar counts."""
         vis, hid, pen, top, lab = self.net.sizes
         one = {1: vis * hid, 2: hid * pen, 3: (pen + lab) * top}
         if stage.layer:
-            return 2e-9 * self.preset.batch_size * (3 + 2 * stage.n_gibbs) * one[stage.layer]
-        return 2e-9 * self.preset.batch_size * (6 * (one[1] + one[2]) + (3 + 2 * stage.n_gibbs) * one[3])
+            return 2 * self.preset.batch_size * (3 + 2 * stage.n_gibbs) * one[stage.layer]
+        return 2 * self.preset.batch_size * (6 * (one[1] + one[2]) + (3 + 2 * stage.n_gibbs) * one[3])
 
-    def _work(self) -> float:
-        """Arithmetic of the whole preset, in billions."""
+    def _work(self) -> int:
+        """Arithmetic of the whole preset."""
         return sum(stage.epochs * self._batches(stage) * self._cost(stage) for stage in self.preset.stages)
 
-    def _work_done(self) -> float:
+    def _work_done(self) -> int:
         done = sum(s.epochs * self._batches(s) * self._cost(s) for s in self.preset.stages[: self.stage_index])
         return done + (self._cost(self.stage) * (self.epoch * self.n_batches + self.batch) if self.stage else 0)
 
