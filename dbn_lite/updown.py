@@ -107,10 +107,10 @@ class UpDown:
             ops.sample(ops.matmul(self.negpenlab, top.W, out=self.negtopstates), top.hid_bias, rng)
 
     def top_down_pass(self, rng: backend.Random) -> None:
-        """Sleep phase, from where the Gibbs run ended; the upper halves are phidprobs and pvisprobs, predicted on the way."""
-        ops, net, pen = backend.current(), self.net, self.net.n_pen
-        sleeppenstates_too = self.penlabstates[:, :pen]
-        ops.matmul(sleeppenstates_too, net.penhid, out=self.hidprobs)
+        """Sleep phase, from where the Gibbs run ended; the upper halves predict phidprobs and pvisprobs on the way."""
+        ops, net = backend.current(), self.net
+        penstates = self.penlabstates[:, : net.n_pen]  # sleeppenstates = negpenstates below, wakepenstates above
+        ops.matmul(penstates, net.penhid, out=self.hidprobs)
         ops.logistic(self.phidprobs, net.hidgenbiases)
         ops.sample(self.sleephidprobs, net.hidgenbiases, rng, out=self.sleephidstates)
         ops.logistic(ops.matmul(self.hidstates, net.hidvis, out=self.visprobs), net.visgenbiases)
@@ -122,10 +122,8 @@ class UpDown:
         ops.logistic(ops.matmul(self.sleepvisprobs, net.vishid, out=self.psleephidstates), net.hidrecbiases)
 
     def updates(self, data: Array, r: float, momentum: float, decay: float) -> None:
-        """Generative parameters, associative memory, recognition parameters: each along (what was) - (what was predicted)."""
-        ops, n = backend.current(), self.batch_size
-        xp = ops.xp
-        ones = self.ones[:n]
+        """Generative parameters, associative memory, recognition parameters: each along what was minus what was predicted."""
+        xp, ones = backend.current().xp, self.ones[: self.batch_size]
         xp.subtract(data, self.pvisprobs, out=self.pvisprobs)
         self._update("hidvis", self.wakehidstates, self.pvisprobs, r, momentum, decay)
         self._update("visgenbiases", ones, self.pvisprobs, r, momentum)
