@@ -4,12 +4,14 @@ import json
 import re
 import subprocess
 import tomllib
+import zipfile
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
 import nbformat
 import pytest
 import yaml
+from hatchling.builders.wheel import WheelBuilder
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
@@ -21,7 +23,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text())
 CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text())
 
-
+SHIPPED = {"registry.json", "dreamed-digits.npz", "trained"}
 LOCKED = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if line and line[0] != "#"]
 PINS = {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in LOCKED)}
 
@@ -74,6 +76,17 @@ def test_makefile_takes_the_pythons_of_pyproject() -> None:
     assert window
     low, high = window.groups()
     assert SpecifierSet(PROJECT["requires-python"]) == SpecifierSet(f">=3.{low},<3.{int(high) + 1}")
+
+
+def test_wheel_carries_the_library_and_what_ships_but_no_download(tmp_path: Path) -> None:
+    (wheel,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
+    with zipfile.ZipFile(wheel) as packed:
+        names = packed.namelist()
+    files = [path.relative_to(ROOT) for path in tracked()]
+    shipped = [f for f in files if f.parts[0] == "data" and f.parts[1] in SHIPPED]
+    assert shipped
+    assert {f"dbn_lite/_{f}" for f in shipped} | {str(f) for f in files if f.parts[0] == "dbn_lite"} <= set(names)
+    assert not [name for name in names if "cache" in name or name.endswith(".pyc")]
 
 
 def test_readme_commands_are_targets_of_the_makefile() -> None:
