@@ -80,7 +80,15 @@ PRESETS = {
     preset.name: preset
     for preset in (
         Preset("smoke", (*_greedy(1), _up_down(3, 1, (0.01, 0.01)))),
-        Preset("quick", (*_greedy(10), _up_down(3, 14, (0.02, 0.01)), _up_down(6, 8, (0.01, 0.003)))),
+        Preset(
+            "quick",
+            (
+                *_greedy(12),
+                _up_down(3, 16, (0.02, 0.01)),
+                _up_down(6, 12, (0.01, 0.005)),
+                _up_down(10, 8, (0.005, 0.0005)),
+            ),
+        ),
         Preset(
             "paper",
             (

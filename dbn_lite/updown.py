@@ -122,7 +122,7 @@ class UpDown:
         ops.logistic(ops.matmul(self.sleepvisprobs, net.vishid, out=self.psleephidstates), net.hidrecbiases)
 
     def updates(self, data: Array, r: float, momentum: float, decay: float) -> None:
-        """Generative parameters, associative memory, recognition parameters: each along what was minus what was predicted."""
+        """Generative parameters, top memory, recognition parameters: along what was minus what was predicted."""
         xp, ones = backend.current().xp, self.ones[: self.batch_size]
         xp.subtract(data, self.pvisprobs, out=self.pvisprobs)
         self._update("hidvis", self.wakehidstates, self.pvisprobs, r, momentum, decay)
