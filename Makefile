@@ -4,6 +4,7 @@
 # make lab    the chapters in JupyterLab
 # make clean  remove what was built; the environment and downloaded data stay
 #
+# JOBS=N      how many test processes at once (2)
 # PYTHON=...  which Python to build the environment with (3.11, 3.12 or 3.13; the first that is found otherwise)
 
 VENV := .venv
@@ -25,7 +26,7 @@ book: _build/book.stamp
 	@echo "or serve it with: $(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000"
 
 test: _build/book.stamp
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile \
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov --cov-report=term:skip-covered \
 	  --nbval-lax --nbval-current-env --nbval-cell-timeout=180 tests book
 
 lint: $(VENV)/stamp
