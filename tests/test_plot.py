@@ -1,0 +1,89 @@
+"""Figures: what is drawn is what was given, in its place, in its colour."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from dbn_lite import plot
+
+
+def pictures(figure):
+    return [axis.images[0] for axis in figure.axes if axis.images]
+
+
+def shade(picture, value):
+    return picture.cmap(picture.norm(value))[:3]
+
+
+def test_each_picture_is_in_its_place():
+    images = np.arange(5 * 6).reshape(5, 6) / 30
+    figure = plot.image_grid(images, (2, 3), columns=4)
+    assert isinstance(figure, Figure)
+    assert len(figure.axes) == 8
+    assert [bool(axis.images) for axis in figure.axes] == [True] * 5 + [False] * 3
+    for picture, image in zip(pictures(figure), images, strict=True):
+        np.testing.assert_array_equal(picture.get_array(), image.reshape(2, 3))
+    figure.draw_without_rendering()
+    places = np.array([axis.get_position().get_points().mean(axis=0) for axis in figure.axes[:5]])
+    assert (np.diff(places[:4, 0]) > 0).all()  # left to right
+    assert places[4, 1] < places[0, 1]  # then down
+    assert places[4, 0] == pytest.approx(places[0, 0], abs=0.01)
+    assert not any(axis.axison for axis in figure.axes)
+
+
+def test_ink_is_dark_and_does_not_depend_on_the_company():
+    for images in (np.array([[0.0, 0.5]]), np.array([[0.0, 1.0]])):
+        (picture,) = pictures(plot.image_grid(images, (1, 2)))
+        assert shade(picture, 0.0) == (1, 1, 1)
+        assert shade(picture, 1.0) == (0, 0, 0)
+        assert shade(picture, 0.5)[0] == pytest.approx(0.5, abs=0.02)
+
+
+def test_signed_pictures_share_one_scale_with_white_at_zero():
+    first, second = pictures(plot.image_grid(np.array([[-4.0, 0.0], [0.0, 2.0]]), (1, 2), signed=True))
+    assert first.get_clim() == second.get_clim() == (-4, 4)
+    assert min(shade(first, 0.0)) > 0.95
+    red, _, blue = shade(first, -4.0)
+    assert red > blue  # inhibition
+    red, _, blue = shade(first, 4.0)
+    assert blue > red  # excitation
+
+
+def test_weights_that_are_all_zero_can_be_drawn():
+    (picture,) = pictures(plot.image_grid(np.zeros((1, 4)), (2, 2), signed=True))
+    assert min(shade(picture, 0.0)) > 0.95
+
+
+def test_titles_stand_above_their_pictures():
+    figure = plot.image_grid(np.zeros((3, 4)), (2, 2), columns=2, titles=["a", "b", "c"])
+    assert [axis.get_title() for axis in figure.axes] == ["a", "b", "c", ""]
+
+
+def test_curves_go_through_their_values_and_are_told_apart():
+    figure = plot.curves({"train": [3.0, 2.0, 1.5], "validation": [4.0, 3.5]}, "epoch", "error, %")
+    (axis,) = figure.axes
+    assert [(line.get_xdata().tolist(), line.get_ydata().tolist()) for line in map(_numbers, axis.lines)] == [
+        ([1, 2, 3], [3.0, 2.0, 1.5]),
+        ([1, 2], [4.0, 3.5]),
+    ]
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("epoch", "error, %")
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["train", "validation"]
+    assert to_rgb(axis.lines[0].get_color()) != to_rgb(axis.lines[1].get_color())
+
+
+def _numbers(line):
+    line.set_data(*(np.asarray(values) for values in line.get_data()))
+    return line
+
+
+def test_one_curve_needs_no_legend():
+    assert plot.curves({"error": [1.0]}, "x", "y").axes[0].get_legend() is None
+
+
+def test_nothing_is_remembered():
+    before = plt.get_fignums()
+    plot.image_grid(np.zeros((1, 4)), (2, 2))
+    plot.curves({"a": [1.0]}, "x", "y")
+    assert plt.get_fignums() == before

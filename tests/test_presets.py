@@ -1,0 +1,80 @@
+"""What is trained when: the paper's numbers, schedules, sizes, and what a preset must not ask for."""
+
+from dataclasses import replace
+
+import pytest
+from easy import greedy, preset, up_down
+
+from dbn_lite.errors import InputError
+from dbn_lite.presets import PRESETS, Preset, Stage, preset_named
+
+
+def test_the_paper_is_trained_as_section_6_1_says():
+    paper = preset_named("paper")
+    assert (paper.layers, paper.batch_size) == ((500, 500, 2000), 100)
+    assert [(s.layer, s.epochs, s.n_gibbs) for s in paper.stages[:6]] == [
+        (1, 30, 1), (2, 30, 1), (3, 30, 1), (0, 100, 3), (0, 100, 6), (0, 100, 10),
+    ]  # fmt: skip
+    assert not any(s.all_images or s.until_matched for s in paper.stages[:6])
+    last = paper.stages[6]
+    assert len(paper.stages) == 7
+    assert (last.layer, last.all_images, last.until_matched, last.n_gibbs) == (0, True, True, 10)
+    assert last.epochs > 59  # room for as many as the paper needed
+    assert last.record_every == 1  # its training error decides when it stops
+
+
+@pytest.mark.parametrize("name", ["smoke", "quick", "paper"])
+def test_every_preset_learns_each_layer_then_the_whole(name):
+    stages = preset_named(name).stages
+    assert [s.layer for s in stages[:4]] == [1, 2, 3, 0]
+    assert len({s.name for s in stages}) == len(stages)
+    assert all(s.learning_rate[0] >= s.learning_rate[1] > 0 for s in stages)
+    assert all(0 < s.learning_rate[0] * s.weight_decay < 1e-3 for s in stages)
+    assert preset_named(name).name == name
+    preset_named(name).check(7291)
+
+
+def test_the_rate_falls_by_equal_ratios_from_the_first_epoch_to_the_last():
+    stage = Stage("", 0, 5, (0.16, 0.01), 0)
+    assert [stage.rate_in(epoch) for epoch in range(5)] == pytest.approx([0.16, 0.08, 0.04, 0.02, 0.01])
+    assert Stage("", 0, 1, (0.16, 0.01), 0).rate_in(0) == pytest.approx(0.16)
+    constant = Stage("", 0, 30, (0.1, 0.1), 0)
+    assert {constant.rate_in(epoch) for epoch in range(30)} == {0.1}
+
+
+def test_momentum_changes_after_five_epochs():
+    stage = Stage("", 1, 10, (0.1, 0.1), 0, momentum=(0.5, 0.9))
+    assert [stage.momentum_in(epoch) for epoch in range(8)] == [0.5] * 5 + [0.9] * 3
+
+
+def test_a_16x16_image_gets_three_fifths_of_the_units():
+    """Footnote 6."""
+    assert PRESETS["paper"].layers_for((16, 16)) == (300, 300, 1200)
+    assert PRESETS["paper"].layers_for((28, 28)) == (500, 500, 2000)
+
+
+def test_another_name_is_refused_with_what_there_is():
+    with pytest.raises(InputError, match="no preset called 'slow'; choose one of smoke, quick, paper"):
+        preset_named("slow")
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        (Preset("empty", ()), "preset empty has no stages; give it at least one"),
+        (preset(*greedy(0)), "greedy 1 has epochs = 0; it must be at least 1"),
+        (preset(*greedy(1), up_down(-1)), "up-down has epochs = -1; it must be at least 1"),
+        (preset(*greedy(1), up_down(1, n_gibbs=0)), "up-down has n_gibbs = 0; it must be at least 1"),
+        (preset(replace(greedy(1)[0], n_gibbs=0)), "greedy 1 has n_gibbs = 0"),
+        (preset(*greedy(1), batch_size=0), "a mini-batch of 0 does not fit 100 training images"),
+        (preset(*greedy(1), batch_size=-10), "a mini-batch of -10 does not fit"),
+        (preset(*greedy(1), batch_size=101), "a mini-batch of 101 does not fit 100 training images; .* smaller one"),
+    ],
+)
+def test_what_cannot_be_run_is_refused(bad, words):
+    with pytest.raises(InputError, match=words):
+        bad.check(100)
+
+
+def test_a_mini_batch_may_be_all_there_is():
+    preset(*greedy(1), batch_size=100).check(100)
