@@ -88,14 +88,17 @@ def from_arrays(arrays: dict[str, np.ndarray]) -> DBN:
 
 
 def stack(first: RBM, second: RBM, top: RBM) -> DBN:
-    """Three RBMs, learned greedily, as one net: recognition and generative weights start tied (section 4)."""
+    """Three RBMs, learned greedily, as one net: recognition and generative weights start tied (section 4).
+
+    Everything is copied: what the net learns later leaves the RBMs as they are.
+    """
     xp = backend.current().xp
     return DBN(
         vishid=first.W.copy(),
         hidrecbiases=first.hid_bias.copy(),
         hidpen=second.W.copy(),
         penrecbiases=second.hid_bias.copy(),
-        top=top,
+        top=RBM(top.W.copy(), top.vis_bias.copy(), top.hid_bias.copy(), top.n_labels),
         penhid=xp.ascontiguousarray(second.W.T),
         hidgenbiases=second.vis_bias.copy(),
         hidvis=xp.ascontiguousarray(first.W.T),
@@ -110,7 +113,7 @@ def up_pass(net: DBN, images: Array, rng: backend.Random | None = None) -> Array
     error rates use); with it every hidden state is sampled.
     """
     ops = backend.current()
-    hid = images @ net.vishid
+    hid = ops.asarray(images) @ net.vishid
     hid = ops.sample(hid, net.hidrecbiases, rng) if rng else ops.logistic(hid, net.hidrecbiases)
     pen = hid @ net.hidpen
     return ops.sample(pen, net.penrecbiases, rng) if rng else ops.logistic(pen, net.penrecbiases)
@@ -119,7 +122,7 @@ def up_pass(net: DBN, images: Array, rng: backend.Random | None = None) -> Array
 def down_pass(net: DBN, pen: Array, rng: backend.Random) -> Array:
     """The image, as probabilities (n, vis), that the generative weights make of penultimate states (n, pen)."""
     ops = backend.current()
-    hid = ops.sample(pen @ net.penhid, net.hidgenbiases, rng)
+    hid = ops.sample(ops.asarray(pen) @ net.penhid, net.hidgenbiases, rng)
     return ops.logistic(hid @ net.hidvis, net.visgenbiases)
 
 
@@ -129,6 +132,7 @@ def label_free_energies(net: DBN, pen: Array) -> Array:
     Nearly all the work, pen @ pentop, is the same for every label (section 6.2).
     """
     ops, top, n = backend.current(), net.top, net.n_pen
+    pen = ops.asarray(pen)
     shared = pen @ top.W[:n] + top.hid_bias
     energies = ops.empty(len(pen), net.n_labels)
     for label in range(net.n_labels):
@@ -157,20 +161,22 @@ def predict(
     `deterministic`: probabilities go up, the label with the lowest exact free energy wins. `stochastic`: the same
     after one sampled up-pass. `average-p` and `average-log-p`: the label probabilities, or their logarithms, averaged
     over `n_passes` sampled up-passes. `gibbs`: labels start at 0.1 and `n_gibbs` iterations settle them.
-    Raises InputError for an unknown method or images that are not (n, vis) numbers in [0, 1].
+    Raises InputError for an unknown method, no passes or iterations, or images that are not (n, vis) numbers in [0, 1].
     """
     if method not in METHODS:
         raise InputError(f"there is no read-out called {method!r}; choose one of {', '.join(METHODS)}.")
+    if min(n_passes, n_gibbs) < 1:
+        raise InputError(f"{n_passes} passes of {n_gibbs} Gibbs iterations read no label; both must be at least 1.")
     rng = backend.current().random(rng, "predict") if isinstance(rng, int) else rng
     if method == "gibbs":
         scores = _read_out(net, images, lambda block: _gibbs_labels(net, block, n_gibbs, rng))
     elif method == "deterministic":
         scores = label_log_probs(net, images)
     else:
-        scores = np.zeros((len(images), net.n_labels), dtype=np.float32)
-        for _ in range(1 if method == "stochastic" else n_passes):
-            log_probs = _read_out(net, images, lambda block: _sampled_log_probs(net, block, rng))
-            scores += np.exp(log_probs) if method == "average-p" else log_probs
+        read = np.exp if method == "average-p" else np.asarray
+        n_passes = 1 if method == "stochastic" else n_passes
+        passes = [_read_out(net, images, lambda block: _sampled_log_probs(net, block, rng)) for _ in range(n_passes)]
+        scores = np.mean([read(log_probs) for log_probs in passes], axis=0)
     return scores.argmax(axis=1).astype(np.uint8)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from . import backend
 from .backend import Array
+from .errors import InputError
 
 
 @dataclass
@@ -134,7 +135,10 @@ class ContrastiveDivergence:
         """One mini-batch, data (batch_size, n_vis): follow <v0 h0> - <vn hn>, eq. 5 with n = n_gibbs for infinity.
 
         The decay pulls the weights straight towards zero at the effective rate learning_rate / (1 - momentum).
+        Raises InputError for n_gibbs below 1.
         """
+        if n_gibbs < 1:
+            raise InputError(f"{n_gibbs} Gibbs iterations leave nothing to learn from; take at least 1.")
         ops, rbm, n = backend.current(), self.rbm, self.batch_size
         v0, h0, v1, h1 = self.v[:n], self.h[:n], self.v[n:], self.h[n:]
         rng.tick()

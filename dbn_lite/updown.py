@@ -19,6 +19,7 @@ from __future__ import annotations
 from . import backend
 from .backend import Array
 from .dbn import DBN
+from .errors import InputError
 
 
 class UpDown:
@@ -77,7 +78,12 @@ class UpDown:
         momentum: float = 0.0,
         weight_decay: float = 0.0,
     ) -> None:
-        """One mini-batch: data (batch_size, vis) in [0, 1], targets (batch_size, lab) with one label on in each row."""
+        """One mini-batch: data (batch_size, vis) in [0, 1], targets (batch_size, lab) with one label on in each row.
+
+        Raises InputError for n_gibbs below 1.
+        """
+        if n_gibbs < 1:
+            raise InputError(f"{n_gibbs} Gibbs iterations leave nothing to learn from; take at least 1.")
         rng.tick()
         self.targets[...] = targets
         self.bottom_up_pass(data, rng)
