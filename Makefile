@@ -26,7 +26,7 @@ book: _build/book.stamp
 	@echo "or serve it with: $(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000"
 
 test: _build/book.stamp
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov --cov-report=term:skip-covered \
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov=dbn_lite --cov-report=term:skip-covered \
 	  --nbval-lax --nbval-current-env --nbval-cell-timeout=180 tests book
 
 lint: $(VENV)/stamp
