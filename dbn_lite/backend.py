@@ -7,6 +7,8 @@ paper's sizes a temporary costs as much as the arithmetic it stands between.
 
 from __future__ import annotations
 
+import os
+import warnings
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -146,6 +148,9 @@ class NumPyOps:
         """Prepare a step for many repetitions: here the function itself, on a GPU a captured graph."""
         return step
 
+    def synchronize(self) -> None:
+        """Wait until all that was asked for is done: here it always is."""
+
     def _half_tanh(self, x: Array, bias: Array) -> None:
         x += bias
         x *= 0.5
@@ -157,18 +162,41 @@ class NumPyOps:
         return self._buffers[shape, dtype]
 
 
-_current: Any = NumPyOps()
+NAMES = ("auto", "numpy", "cupy", "cupy-tf32")
+_current: Any = None
 
 
 def current() -> Any:
-    """The operations object in use."""
-    return _current
+    """The operations object in use: at first what DBN_LITE_BACKEND names, or NumPy's."""
+    return _current or use(os.environ.get("DBN_LITE_BACKEND") or "numpy")
 
 
 def use(name: str) -> Any:
-    """Choose the array library, "numpy", for everything that follows; returns its operations."""
+    """Choose the array library for everything that follows in this thread; returns its operations.
+
+    "numpy"; "cupy", or "cupy-tf32" with products in TF32; "auto" is what DBN_LITE_BACKEND names, or else CuPy where
+    that works, or else NumPy. Raises InputError for any other name, and for CuPy where it does not work.
+    """
     global _current
-    if name not in ("auto", "numpy"):
-        raise InputError(f"there is no backend called {name!r}; choose numpy.")
-    _current = NumPyOps()
+    if name == "auto":
+        name = os.environ.get("DBN_LITE_BACKEND") or name
+    if name not in NAMES:
+        raise InputError(f"there is no backend called {name!r}; choose one of {', '.join(NAMES)}.")
+    _current = NumPyOps() if name == "numpy" else _cupy_ops(name)
     return _current
+
+
+def _cupy_ops(name: str) -> Any:
+    from .gpu import CuPyOps
+
+    try:
+        with warnings.catch_warnings(action="ignore"):  # CuPy's, about a CUDA that it does not find
+            return CuPyOps(tf32=name == "cupy-tf32")
+    except Exception as error:  # whatever a missing package, driver or device brings forth
+        if name == "auto":
+            return NumPyOps()
+        why = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+        raise InputError(
+            f"CuPy does not work here ({why}); install cupy-cuda12x or cupy-cuda13x to match the driver of an "
+            f"NVIDIA GPU, or choose the backend numpy."
+        ) from error
