@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dbn_lite import data
+from dbn_lite.widgets import __main__ as figures
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "_build"
@@ -77,6 +78,7 @@ def gather() -> None:
     shutil.rmtree(BUILD / "html", ignore_errors=True)  # a page that left the book leaves the site
     STATIC.mkdir(parents=True)
     copy_mathjax()
+    figures.build(STATIC / "dbn", {})
 
 
 def finish() -> None:

@@ -1,0 +1,137 @@
+"""Live figures: one program in JavaScript with two hosts, a static page and, through anywidget, a notebook.
+
+In a notebook a figure shows the Python objects it is given and, after `refresh`, what has become of them. In a page
+built from that notebook the same figure runs on the nets that ship with the book: no kernel, no server.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+from matplotlib.figure import Figure as Picture
+
+from dbn_lite import backend, plot
+from dbn_lite.dbn import DBN
+from dbn_lite.errors import InputError
+from dbn_lite.rbm import RBM, mean_v_from_h, sample_h_from_v
+
+from .bundle import pack, script, style
+
+try:
+    import anywidget
+    import traitlets
+except ImportError as error:
+    raise InputError("the live figures need anywidget; install it with: pip install 'dbn-lite[book]'") from error
+
+__all__ = ["Chain", "Figure", "Filters"]
+
+
+class Figure(anywidget.AnyWidget):
+    """One live figure: its name among the scripts, its options, and the Python objects behind it.
+
+    A subclass names the figure, the caption and how to draw the still for readers without JavaScript.
+    """
+
+    _esm = script() + "\nexport default { render: DBN.render };\n"
+    _css = style()
+    figure = traitlets.Unicode().tag(sync=True)
+    caption = traitlets.Unicode().tag(sync=True)
+    options = traitlets.Dict().tag(sync=True)
+
+    NAME: ClassVar[str]
+    CAPTION: ClassVar[str]
+
+    def __init__(self, models: dict[str, DBN | RBM] | None = None, **options: Any) -> None:
+        """Show `models` by the names that the script knows them by; options go to the script as they are."""
+        self.images: np.ndarray | None = options.pop("images", None)
+        self.labels: np.ndarray | None = options.pop("labels", None)
+        self.shape: tuple[int, int] = options.pop("shape", (28, 28))
+        self.models = models or {}
+        super().__init__(figure=self.NAME, caption=options.pop("caption", self.CAPTION), options=options)
+        self.on_msg(self._answer)
+
+    def refresh(self) -> None:
+        """Send the models as they are now: the figure goes on with them, in place."""
+        for name in self.models:
+            self._send_weights(name)
+
+    def _answer(self, _: Any, content: dict[str, Any], buffers: list[memoryview]) -> None:
+        if content.get("type") == "weights?" and content.get("name") in self.models:
+            self._send_weights(content["name"])
+
+    def _send_weights(self, name: str) -> None:
+        content = pack(self.models[name], self.images, self.labels, self.shape)
+        self.send({"type": "weights", "name": name}, buffers=[content])
+
+    def still(self) -> Picture | None:
+        """The picture for readers without JavaScript, or None for the caption alone."""
+        return None
+
+    def div(self) -> str:
+        """The figure as HTML for a static page: where its script finds it, and what is there without."""
+        picture, image = self.still(), ""
+        if picture is not None:
+            content = io.BytesIO()
+            picture.savefig(content, format="png", dpi=80, facecolor="white")
+            source = f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
+            image = f'<img src="{source}" alt="{html.escape(self.caption)}">'
+        options = html.escape(json.dumps(self.options))
+        return (
+            f'<div class="dbn-host" data-dbn-widget="{self.NAME}" data-options="{options}">'
+            f"<figure>{image}<figcaption>{html.escape(self.caption)}</figcaption></figure></div>"
+        )
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        bundle = super()._repr_mimebundle_(**kwargs)
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle or {}, {})
+        return data | {"text/html": self.div()}, metadata
+
+
+class Chain(Figure):
+    """A Gibbs chain in an RBM (the page's own: layer 1 after greedy learning), one hidden unit opened."""
+
+    NAME = "chain"
+    CAPTION = "Pixels and hidden units of a restricted Boltzmann machine take turns: v0, h0, v1, h1, and so on."
+
+    def __init__(self, rbm: RBM, images: np.ndarray | None = None, labels: np.ndarray | None = None, **options: Any):
+        """`images` (n, n_vis) in [0, 1], and their `labels`, are where chains may start."""
+        super().__init__({"greedy": rbm}, images=images, labels=labels, **options)
+
+    def still(self) -> Picture | None:
+        """The first start, or coin flips, and three full steps from there."""
+        rbm, rng = self.models["greedy"], backend.current().random(0, "still")
+        assert isinstance(rbm, RBM)
+        start = np.zeros((1, rbm.n_vis)) if self.images is None else self.images[:1]
+        v, to_numpy = backend.current().asarray(start), backend.current().to_numpy
+        visible, hidden = np.empty((4, rbm.n_vis)), np.empty((4, rbm.n_hid))
+        for t in range(4):
+            h = sample_h_from_v(rbm, v, rng)
+            visible[t], hidden[t] = to_numpy(v)[0], to_numpy(h)[0]
+            v = mean_v_from_h(rbm, h)
+        rows = max(d for d in range(1, math.isqrt(rbm.n_hid) + 1) if rbm.n_hid % d == 0)
+        pixels = visible[:, : math.prod(self.shape)]
+        return plot.gibbs_chain(pixels, hidden, self.shape, (rows, rbm.n_hid // rows))
+
+
+class Filters(Figure):
+    """Every unit of a net, or of one RBM, as a picture; with `before`, a net to compare it with."""
+
+    NAME = "filters"
+    CAPTION = "What each unit looks for: blue pixels call it, orange ones forbid it."
+
+    def __init__(self, model: DBN | RBM, before: DBN | RBM | None = None, **options: Any):
+        super().__init__(
+            {"net": model} | ({"greedy": before} if before else {}), before=before is not None, **options
+        )
+
+    def still(self) -> Picture:
+        """The first sixty receptive fields of layer 1."""
+        model = self.models["net"]
+        weights = backend.current().to_numpy(model.W if isinstance(model, RBM) else model.vishid)
+        return plot.image_grid(weights.T[:60, : math.prod(self.shape)], self.shape, columns=15, signed=True)

@@ -1,0 +1,66 @@
+"""Lay the live figures out beside the pages: `python -m dbn_lite.widgets FOLDER [--net NET.npz] [--greedy NET.npz]`."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from dbn_lite import data, sources, store
+from dbn_lite.errors import InputError
+
+from .bundle import pack, script, style
+
+SHIPPED = {"net": "trained/quick.npz", "greedy": "trained/greedy.npz"}  # as the figures call them: where they are
+EXAMPLES = 10  # test images of each class that go with each net
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Write dbn.js, dbn.css and, for each net at hand, its bytes for a server (.bin) and for a folder (.js)."""
+    parser = argparse.ArgumentParser(prog="dbn_lite.widgets", description=__doc__)
+    parser.add_argument("folder", type=Path, help="where to write; made if it does not exist")
+    for name in SHIPPED:
+        parser.add_argument(f"--{name}", type=Path, metavar="NET.npz", help="in place of the shipped one")
+    options = parser.parse_args(arguments)
+    try:
+        build(options.folder, {name: getattr(options, name) for name in SHIPPED})
+    except InputError as error:
+        sys.exit(f"{error}")
+
+
+def build(folder: Path, given: dict[str, Path | None], starts: tuple[np.ndarray, np.ndarray] | None = None) -> None:
+    """Write what the pages load into `folder`; a net neither given nor shipped is left out, and that is said.
+
+    `starts`, images (n, 784) and labels (n,), go with each net in place of `examples`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    listed = {}
+    for name, shipped in SHIPPED.items():
+        try:
+            net = store.load(given.get(name) or sources.shipped(shipped))
+        except InputError as error:
+            print(f"The figures go without the net {name!r}: {error}", file=sys.stderr)
+            continue
+        starts = starts or examples()
+        content = pack(net, *starts)
+        (folder / f"{name}.bin").write_bytes(content)
+        (folder / f"{name}.js").write_text(f'DBN.receive("{name}", "{base64.b64encode(content).decode()}");\n')
+        listed[name] = {"bytes": len(content), "version": hashlib.sha256(content).hexdigest()[:8]}
+    (folder / "dbn.js").write_text(f"{script()}\nObject.assign(DBN.shipped, {json.dumps(listed)});\n", encoding="utf-8")
+    (folder / "dbn.css").write_text(style(), encoding="utf-8")
+
+
+def examples() -> tuple[np.ndarray, np.ndarray]:
+    """The first test images of each class, (10 n, 784) by class, and their labels: where chains may start."""
+    digits = data.load("auto")
+    rows = np.concatenate([np.flatnonzero(digits.test_labels == c)[:EXAMPLES] for c in range(digits.n_classes)])
+    return digits.test_images[rows], digits.test_labels[rows]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,247 @@
+// The models of dbn_lite in the reader's browser: what its Python does, in the same words.
+// A classic script without import or export, so that it runs from file://, in a static page, in a notebook and in Node.
+/* exported DBN */
+const DBN = (() => {
+  "use strict";
+
+  // Random numbers
+
+  /** A seeded stream of uniform numbers in [0, 1): the generator sfc32. */
+  function random(seed) {
+    let a = seed >>> 0, b = 0x9e3779b9, c = 0x243f6a88, counter = 1;
+    const next = () => {
+      const t = (a + b + counter) | 0;
+      counter = (counter + 1) | 0;
+      a = b ^ (b >>> 9);
+      b = (c + (c << 3)) | 0;
+      c = (((c << 21) | (c >>> 11)) + t) | 0;
+      return (t >>> 0) / 4294967296;
+    };
+    for (let i = 0; i < 16; i++) next(); // until neighbouring seeds have parted
+    return next;
+  }
+
+  // Vectors
+
+  /** bias + v W, for W (v.length, bias.length) row by row; the rows of units that are off are never touched. */
+  function affine(v, W, bias) {
+    const n = bias.length, out = Float32Array.from(bias), on = [];
+    for (let i = 0; i < v.length; i++) if (v[i] !== 0) on.push(i);
+    while (on.length % 4) on.push(-1); // four rows at a time: a quarter of the traffic of `out`
+    for (let k = 0; k < on.length; k += 4) {
+      const [a, b, c, d] = [0, 1, 2, 3].map((m) => Math.max(on[k + m], 0) * n);
+      const [x, y, z, w] = [0, 1, 2, 3].map((m) => (on[k + m] < 0 ? 0 : v[on[k + m]]));
+      for (let j = 0; j < n; j++) out[j] += x * W[a + j] + y * W[b + j] + z * W[c + j] + w * W[d + j];
+    }
+    return out;
+  }
+
+  /** The transpose of W (rows, columns). */
+  function transpose(W, rows, columns) {
+    const out = new Float32Array(W.length);
+    for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) out[j * rows + i] = W[i * columns + j];
+    return out;
+  }
+
+  const logistic = (x) => 1 / (1 + Math.exp(-x));
+  const softplus = (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
+
+  /** log(sum(exp(x))) without overflow. */
+  function logSum(x) {
+    const most = x.reduce((a, b) => Math.max(a, b));
+    return most + Math.log(x.reduce((sum, a) => sum + Math.exp(a - most), 0));
+  }
+
+  /** Probabilities in proportion to exp(x). */
+  function softmax(x) {
+    const norm = logSum(x);
+    return x.map((a) => Math.exp(a - norm));
+  }
+
+  /** Binary states of independent units that are on with probabilities p: one number of rng each. */
+  const sample = (p, rng) => Float32Array.from(p, (chance) => (rng() < chance ? 1 : 0));
+
+  /** One unit of a group on, unit i with probability p[i]: one number of rng. */
+  function sampleSoftmax(p, rng) {
+    const limit = rng() * p.reduce((a, b) => a + b, 0), out = new Float32Array(p.length);
+    let chosen = 0, below = p[0];
+    while (below < limit && chosen < p.length - 1) below += p[++chosen];
+    out[chosen] = 1;
+    return out;
+  }
+
+  // Restricted Boltzmann machines
+
+  /** A machine with weights W (visBias.length, hidBias.length); the last nLabels visible units are a softmax group. */
+  function rbm(W, visBias, hidBias, nLabels = 0) {
+    let turned = null;
+    return {
+      W, visBias, hidBias, nLabels, nVis: visBias.length, nHid: hidBias.length,
+      get WT() { return (turned ??= transpose(W, visBias.length, hidBias.length)); },
+    };
+  }
+
+  /** Probabilities of the hidden units given visible activities. */
+  const meanHFromV = (machine, v) => affine(v, machine.W, machine.hidBias).map(logistic);
+
+  /** Binary states of the hidden units given visible activities. */
+  const sampleHFromV = (machine, v, rng) => sample(meanHFromV(machine, v), rng);
+
+  /** Probabilities of the visible units given hidden states; labels by eq. 10. */
+  function meanVFromH(machine, h) {
+    const x = affine(h, machine.WT, machine.visBias), n = machine.nVis - machine.nLabels;
+    const labels = machine.nLabels ? softmax(x.subarray(n)) : [];
+    const v = x.map(logistic);
+    v.set(labels, n);
+    return v;
+  }
+
+  /** Binary states of the visible units with probabilities p; exactly one label is on. */
+  function sampleVisible(machine, p, rng) {
+    const n = machine.nVis - machine.nLabels, v = new Float32Array(machine.nVis);
+    v.set(sample(p.subarray(0, n), rng));
+    if (machine.nLabels) v.set(sampleSoftmax(p.subarray(n), rng), n);
+    return v;
+  }
+
+  /** Binary states of the visible units given hidden states. */
+  const sampleVFromH = (machine, h, rng) => sampleVisible(machine, meanVFromH(machine, h), rng);
+
+  /** One full step of alternating Gibbs sampling from v: the hidden states and the visible states that follow. */
+  function gibbsStep(machine, v, rng) {
+    const h = sampleHFromV(machine, v, rng);
+    return { h, v: sampleVFromH(machine, h, rng) };
+  }
+
+  /** -log sum_h exp(-E(v, h)), in nats. */
+  function freeEnergy(machine, v) {
+    let energy = 0;
+    for (const x of affine(v, machine.W, machine.hidBias)) energy -= softplus(x);
+    for (let i = 0; i < v.length; i++) energy -= v[i] * machine.visBias[i];
+    return energy;
+  }
+
+  // Deep belief nets
+
+  const join = (a, b) => Float32Array.of(...a, ...b); // for biases: short ones
+
+  /** A net from its arrays under the names of appendix B. Generative weights that are left out are tied. */
+  function netOf(arrays, meta = {}) {
+    const { vishid, hidpen, hidrecbiases, hidgenbiases, penrecbiases, pengenbiases, visgenbiases, labgenbiases } = arrays;
+    const made = { meta, ...arrays, layers: [rbm(vishid, visgenbiases, hidrecbiases, hidpen ? 0 : meta.n_labels)] };
+    if (!hidpen) return made; // a single machine
+    made.hidvis ??= transpose(vishid, visgenbiases.length, hidrecbiases.length);
+    made.penhid ??= transpose(hidpen, hidrecbiases.length, penrecbiases.length);
+    const memory = new Float32Array(arrays.pentop.length + arrays.labtop.length);
+    memory.set(arrays.pentop);
+    memory.set(arrays.labtop, arrays.pentop.length);
+    made.top = rbm(memory, join(pengenbiases, labgenbiases), arrays.topbiases, labgenbiases.length);
+    made.layers.push(rbm(hidpen, hidgenbiases, penrecbiases), made.top);
+    return made;
+  }
+
+  /** The penultimate layer for an image: probabilities all the way, or with rng sampled states. */
+  function upPass(net, image, rng = null) {
+    const settle = (p) => (rng ? sample(p, rng) : p);
+    const hid = settle(affine(image, net.vishid, net.hidrecbiases).map(logistic));
+    return settle(affine(hid, net.hidpen, net.penrecbiases).map(logistic));
+  }
+
+  /** The image, as probabilities, that the generative weights make of penultimate states. */
+  function downPass(net, pen, rng) {
+    const hid = sample(affine(pen, net.penhid, net.hidgenbiases).map(logistic), rng);
+    return affine(hid, net.hidvis, net.visgenbiases).map(logistic);
+  }
+
+  /** The exact free energy of the top memory with each label on in turn, in nats (section 6.2). */
+  function labelFreeEnergies(net, pen) {
+    const shared = affine(pen, net.pentop, net.topbiases), n = shared.length;
+    const same = pen.reduce((sum, x, i) => sum + x * net.pengenbiases[i], 0);
+    return Float64Array.from(net.labgenbiases, (bias, label) => {
+      let energy = -same - bias;
+      for (let j = 0; j < n; j++) energy -= softplus(shared[j] + net.labtop[label * n + j]);
+      return energy;
+    });
+  }
+
+  /** log p(label | image) by the deterministic up-pass and the exact free energies. */
+  function labelLogProbs(net, image) {
+    const scores = labelFreeEnergies(net, upPass(net, image)).map((energy) => -energy), norm = logSum(scores);
+    return scores.map((score) => score - norm);
+  }
+
+  /** One Gibbs iteration in the top memory, in place on penlab (pen, then labels); returns the top states. */
+  function memoryStep(net, penlab, rng, clamped = false) {
+    const { top } = net, n = top.nVis - top.nLabels, states = sampleHFromV(top, penlab, rng);
+    const p = meanVFromH(top, states);
+    penlab.set(sample(p.subarray(0, n), rng));
+    if (!clamped) penlab.set(sampleSoftmax(p.subarray(n), rng), n);
+    return states;
+  }
+
+  // Weights on their way to the page
+
+  const HALF = Float32Array.from({ length: 65536 }, (_, bits) => {
+    const sign = bits >> 15 ? -1 : 1, exponent = (bits >> 10) & 31, fraction = (bits & 1023) / 1024;
+    return sign * (exponent ? (1 + fraction) * 2 ** (exponent - 15) : fraction * 2 ** -14);
+  });
+
+  /** The net in bytes that dbn_lite.widgets packed: length of the header, header, then array after array. */
+  function decode(buffer) {
+    const length = new DataView(buffer).getUint32(0, true);
+    const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
+    let at = 4 + length;
+    const arrays = {};
+    for (const [name, kind, size] of header.arrays) {
+      const raw = new (kind === "float16" ? Uint16Array : Uint8Array)(buffer, at, size);
+      arrays[name] = kind === "float16" ? Float32Array.from(raw, (bits) => HALF[bits]) : raw;
+      at += raw.byteLength;
+    }
+    return netOf(arrays, header.meta);
+  }
+
+  const home = typeof document === "undefined" ? null : document.currentScript?.src; // null inside a notebook
+  const shipped = {}; // name: bytes and version of each net that lies beside this script; the build adds them
+  const arriving = {}, arrived = {}, waiting = {};
+
+  async function download({ bytes, version }, name, progress) {
+    const answer = await fetch(new URL(`${name}.bin?${version}`, home));
+    if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+    const parts = [], reader = answer.body.getReader();
+    let got = 0;
+    for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read()) {
+      parts.push(value);
+      progress((got += value.length) / bytes);
+    }
+    if (got !== bytes) throw new Error(`only ${got} of ${bytes} bytes arrived`);
+    return new Blob(parts).arrayBuffer();
+  }
+
+  /** A page that was opened from a folder may fetch nothing, but it may run a script that holds the bytes. */
+  const inject = ({ version }, name) => new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    waiting[name] = (base64) => resolve(Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)).buffer);
+    script.onerror = () => reject(new Error(`${name}.js is missing beside the pages`));
+    script.src = new URL(`${name}.js?${version}`, home).href;
+    document.head.append(script);
+  });
+
+  /** The net of that name, loaded once however many figures ask; progress is told fractions of 1. A failure may be retried. */
+  function load(name, progress = () => {}) {
+    arriving[name] ??= (async () => {
+      if (!shipped[name]) throw new Error("this copy of the book came without it");
+      const bring = home.startsWith("file:") ? inject : download;
+      return (arrived[name] = decode(await bring(shipped[name], name, progress)));
+    })();
+    arriving[name].catch(() => delete arriving[name]);
+    return arriving[name];
+  }
+
+  const receive = (name, base64) => waiting[name](base64);
+
+  return {
+    random, affine, transpose, logistic, softplus, logSum, softmax, sample, sampleSoftmax, rbm, meanHFromV, sampleHFromV,
+    meanVFromH, sampleVisible, sampleVFromH, gibbsStep, freeEnergy, netOf, upPass, downPass, labelFreeEnergies,
+    labelLogProbs, memoryStep, decode, load, receive, shipped, arrived, home,
+  };
+})();

@@ -1,0 +1,142 @@
+// A Gibbs chain in the machine of layer 1, state by state, with one hidden unit opened into its formula, and CD-k as the
+// choice of where to stop: what the chain, stopped there, would change in the weights of that unit.
+/* global DBN */
+DBN.figure("chain", {
+  title: "A Gibbs chain, step by step",
+  nets: ["greedy"],
+  render(fig) {
+    const { h } = DBN, STRIP = 8;
+    const machine = () => fig.nets.greedy.layers[0];
+    const { meta: { shape }, images, labels } = fig.nets.greedy, nPixels = shape[0] * shape[1];
+    const across = Math.ceil(Math.sqrt(machine().nHid * 1.25)); // hidden units in a row
+    const start = images ? (labels ? 3 : "digits") : "noise";
+    const state = { start, example: 0, k: 1, sampled: false, unit: fig.options.unit ?? 0, opened: 0 };
+    let chain = [], rng;
+
+    /** v0: an example, of the class asked for where classes are known, or coin flips. */
+    function beginning() {
+      const v = new Float32Array(machine().nVis);
+      if (state.start === "noise") return v.fill(0).map((_, i) => (i < nPixels && rng() < 0.5 ? 1 : 0));
+      const all = Array.from({ length: images.length / nPixels }, (_, i) => i);
+      const rows = labels && state.start !== "digits" ? all.filter((i) => labels[i] === state.start) : all;
+      const at = rows[state.example % rows.length] * nPixels;
+      v.set(Float32Array.from(images.subarray(at, at + nPixels), (x) => x / 255));
+      return v;
+    }
+    /** The chain's next entry: p its probabilities, s what is handed on, u the numbers drawn. */
+    function hidden() {
+      const { s, t } = chain.at(-1), p = DBN.meanHFromV(machine(), s), u = p.map(() => rng());
+      chain.push({ kind: "h", t, p, u, s: p.map((x, j) => (u[j] < x ? 1 : 0)) });
+    }
+    function visible() {
+      const { s, t } = chain.at(-1), p = DBN.meanVFromH(machine(), s);
+      chain.push({ kind: "v", t: t + 1, p, s: state.sampled ? DBN.sampleVisible(machine(), p, rng) : p });
+    }
+    const ended = () => chain.at(-1).kind === "h" && chain.at(-1).t >= state.k;
+    const reset = () => {
+      rng = DBN.random(Number(seed.value));
+      const v = beginning();
+      chain = [{ kind: "v", t: 0, p: v, s: v }];
+      hidden();
+      state.opened = 0;
+      fig.redraw();
+    };
+    const step = () => {
+      if (ended()) return false;
+      if (chain.at(-1).kind === "h") visible();
+      else hidden();
+      if (chain.at(-1).kind === "h") state.opened = chain.at(-1).t;
+      fig.redraw();
+      return !ended();
+    };
+    const change = (key) => (value) => { state[key] = value; reset(); };
+    const look = (key) => (value) => { state[key] = value; fig.redraw(); };
+
+    // The strip of states: each a button that opens its step.
+    const strip = fig.row();
+    const cards = Array.from({ length: STRIP }, (_, i) => {
+      const title = h("span"), kind = i % 2 ? "h" : "v";
+      const made = h("button", { type: "button", class: "dbn-plain", onclick: () => look("opened")(cards[i].t) }, title);
+      strip.append(made);
+      const picture = kind === "v" ? fig.pictures("Pixels", { shape, gap: 0, size: 3, into: made })
+        : fig.pictures("Hidden units", { shape: [1, 1], gap: 0, size: 3.5, into: made });
+      return { made, title, picture };
+    });
+
+    // The opened step: pixels, the unit's weights, their product, and the arithmetic.
+    const opened = fig.row();
+    const card = (text, options) => {
+      const title = h("span", {}, text), made = h("div", { class: "dbn-card" }, title);
+      opened.append(made);
+      return { title, made, picture: fig.pictures(text, { shape, gap: 0, size: 4, into: made, ...options }) };
+    };
+    const pixels = card("Pixels"), weights = card("Weights of the unit"), product = card("Pixel times weight");
+    const pick = (j) => look("unit")((unit.value = j));
+    const units = card("Hidden units: choose one", { shape: [1, 1], gap: 1, size: 3.5, pick });
+    const stopped = card("What CD would change");
+    const sum = h("p", { class: "dbn-formula" });
+    fig.stage.append(sum);
+
+    const player = fig.player({ step, reset, rate: () => 2 });
+    fig.choice("Stop after", [[1, "1 full step: CD-1"], [3, "3: CD-3"], [10, "10: CD-10"], [Infinity, "never"]], 1, (k) => {
+      state.k = k;
+      if (chain.at(-1).t > k) reset();
+    });
+    if (images) {
+      const starts = labels ? [...new Set(labels)].map((digit) => [digit, `a ${digit}`]) : [["digits", "an image"]];
+      fig.choice("Start from", [...starts, ["noise", "coin flips"]], start, change("start"));
+      fig.button("Another example", () => change("example")(state.example + 1));
+    }
+    fig.toggle("Sample the pixels too", false, change("sampled"));
+    const unit = fig.number("Hidden unit", { max: machine().nHid - 1, value: state.unit }, look("unit"));
+    const seed = fig.seed(reset);
+
+    fig.onDraw(() => {
+      const { W, hidBias, nHid } = machine(), j = state.unit;
+      const from = Math.max(0, 2 * Math.ceil((chain.length - STRIP) / 2));
+      cards.forEach((one, i) => {
+        const entry = chain[from + i];
+        one.made.hidden = !entry;
+        if (!entry) return;
+        one.t = entry.t;
+        one.title.replaceChildren(entry.kind, h("sup", {}, `${entry.t}`));
+        one.made.setAttribute("aria-pressed", entry.t === state.opened);
+        show(one.picture, entry);
+      });
+      const vt = chain[2 * state.opened], ht = chain[2 * state.opened + 1];
+      const column = vt.s.map((_, i) => W[i * nHid + j]), terms = column.map((w, i) => w * vt.s[i]);
+      pixels.title.replaceChildren("Pixels v", h("sup", {}, `${vt.t}`));
+      pixels.picture.draw([vt.s]);
+      weights.picture.draw([column], { signed: true });
+      product.picture.draw([terms], { signed: true });
+      [units.made.hidden, stopped.made.hidden] = [!ht, !ht || ht.t === 0];
+      if (!ht) return;
+      show(units.picture, ht, j);
+      const total = terms.reduce((a, b) => a + b, 0), x = hidBias[j] + total;
+      const write = (a) => a.toFixed(3).replace("-", "−"), on = ht.s[j] === 1;
+      sum.textContent = `Unit ${j} at step ${ht.t}: bias ${write(hidBias[j])} + sum of pixel × weight ${write(total)} = ` +
+        `${write(x)}; on with probability 1 / (1 + exp(${write(-x)})) = ${ht.p[j].toFixed(3)}; ` +
+        `drawn ${ht.u[j].toFixed(3)}, so it is ${on ? "on" : "off"}.`;
+      const busy = ht.s.reduce((a, b) => a + b, 0);
+      let cd = "";
+      if (ht.t > 0) {
+        const [v0, h0] = chain;
+        stopped.title.textContent = `What CD-${ht.t} would change`;
+        stopped.picture.draw([v0.s.map((v, i) => v * h0.p[j] - vt.s[i] * ht.p[j])], { signed: true });
+        cd = ` Stopped here, CD-${ht.t} would move the bias of unit ${j} by ${write(h0.p[j] - ht.p[j])} times the rate.`;
+      }
+      const energy = write(DBN.freeEnergy(machine(), vt.s));
+      fig.say(`Step ${ht.t}: ${busy} of ${nHid} hidden units on, free energy of the pixels ${energy}.${cd}`);
+    });
+
+    function show(picture, { kind, t, s, p }, selected = -1) {
+      const chance = `h${t}, unit ${state.unit} on with probability ${p[state.unit].toFixed(3)}`;
+      if (kind === "v") picture.draw([s], { text: `v${t}` });
+      else picture.draw(Array.from(s, (on) => [on]), { columns: across, selected, text: chance });
+    }
+
+    reset();
+    if (fig.options.play) player.play();
+    return { update: reset };
+  },
+});

@@ -1,0 +1,79 @@
+"""A page with nothing but live figures, for tests and for the eye.
+
+python tests/figure_page.py NAME OUT.png [--dark] [--width 390] [--net NET.npz] [--greedy NET.npz] [--do SCRIPT]
+takes a picture of one figure; SCRIPT is JavaScript to run in the page before, with `root` the figure's element.
+"""
+
+import argparse
+import html
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from dbn_lite.widgets.__main__ import build
+
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
+HEAD = """<!doctype html><html lang="en" data-theme="THEME"><meta charset="utf-8"><title>Figures</title>
+<meta name="viewport" content="width=device-width">
+<style>body { font-family: sans-serif; margin: 8px }
+[data-theme=dark] body { background: #14181e; color: #ced6dd }</style>
+<link rel="stylesheet" href="dbn/dbn.css"><script defer src="dbn/dbn.js"></script><main><h1>Figures</h1>
+"""
+
+
+def write(folder: Path, figures: dict[str, dict[str, Any]], theme: str = "light") -> Path:
+    """Write a page with the figures, name: options; `build(folder / "dbn", ...)` lays out what it loads."""
+    hosts = [
+        f'<div data-dbn-widget="{name}" data-options="{html.escape(json.dumps(options))}">'
+        f"<figure><p>A still picture.</p><figcaption>Caption of {name}.</figcaption></figure></div>"
+        for name, options in figures.items()
+    ]
+    page = folder / f"{'-'.join(figures)}-{theme}.html"
+    page.write_text(HEAD.replace("THEME", theme) + "\n".join(hosts) + "</main></html>\n", encoding="utf-8")
+    return page
+
+
+def start(page: Any) -> None:
+    """Press every start button and wait until all figures are there."""
+    for button in page.locator(".dbn-gate button").all():
+        if button.count() and button.is_visible() and button.is_enabled():
+            button.click()
+    page.wait_for_function("() => !document.querySelector('[data-dbn-widget]:not([data-mounted])')")
+    page.wait_for_timeout(300)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--dark", action="store_true")
+    parser.add_argument("--width", type=int, default=1000)
+    parser.add_argument("--do", default="")
+    parser.add_argument("--options", type=json.loads, default={})
+    parser.add_argument("--net", type=Path)
+    parser.add_argument("--greedy", type=Path)
+    options = parser.parse_args()
+    from playwright.sync_api import sync_playwright
+
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        theme = "dark" if options.dark else "light"
+        nets = {"net": options.net, "greedy": options.greedy}
+        build(Path(folder, "dbn"), nets)
+        url = write(Path(folder), {options.name: options.options}, theme).as_uri()
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+        page = browser.new_page(viewport={"width": options.width, "height": 900})
+        page.on("console", lambda message: print("console:", message.text, file=sys.stderr))
+        page.on("pageerror", lambda error: print("error:", error, error.stack, file=sys.stderr))
+        page.goto(url)
+        start(page)
+        page.evaluate(f"async () => {{ const root = document.querySelector('.dbn-figure'); {options.do} }}")
+        page.wait_for_timeout(500)
+        page.screenshot(path=options.out, full_page=True)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
