@@ -1,0 +1,471 @@
+"""The command line: what it prints, what it writes, its exit codes, and one sentence for whatever is wrong."""
+
+import importlib.metadata
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from easy import (
+    arrays_of,
+    assert_same_bits,
+    contents,
+    error_percent,
+    greedy,
+    log_of,
+    meta_of,
+    noisy_prototypes,
+    preset,
+    up_down,
+)
+from matplotlib.image import imread
+
+from dbn_lite import cli, data, dbn, presets, sources, store, train
+from dbn_lite.dbn import METHODS
+from dbn_lite.errors import InputError
+
+TINY = preset(*greedy(4), up_down(2), layers=(40, 30, 60), batch_size=20)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return noisy_prototypes(400, 200, (28, 28), noise=0.3)
+
+
+@pytest.fixture(autouse=True)
+def world(tmp_path, monkeypatch, digits):
+    """A package of its own with another embedded set, and a preset that is over at once; nothing else is at hand."""
+    shelf = tmp_path / "package" / "_data"
+    shelf.mkdir(parents=True)
+    shutil.copy(sources.shipped("registry.json"), shelf)
+    monkeypatch.setattr(sources, "_PACKAGE", shelf.parent)
+    monkeypatch.delenv("DBN_LITE_DATA", raising=False)
+    images = np.concatenate([digits.train_images, digits.test_images])
+    data.write_dreamed(shelf / sources.DREAMED, images, np.append(digits.train_labels, digits.test_labels), n_test=200)
+    monkeypatch.setitem(presets.PRESETS, "tiny", TINY)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+
+@pytest.fixture
+def call(capsys):
+    """Run a command and return what it prints as JSON."""
+
+    def run(*argv):
+        assert cli.main([*map(str, argv), "--json"]) == 0
+        out, _ = capsys.readouterr()
+        assert out.count("\n") == 1
+        return json.loads(out)
+
+    return run
+
+
+@pytest.fixture
+def refused(capsys, tmp_path):
+    """Run a command that must fail: exit code 2, one sentence, nothing on stdout, no file changed."""
+
+    def run(*argv):
+        before = contents(tmp_path)
+        for more in ([], ["--json"]):
+            assert cli.main([*map(str, argv), *more]) == 2
+            out, error = capsys.readouterr()
+            assert out == ""
+            assert error.startswith("dbn-lite: ")
+            assert error.endswith(".\n")
+            assert error.count("\n") == 1
+        assert contents(tmp_path) == before
+        return error
+
+    return run
+
+
+def picture_net(pixels=784, hid=4, pen=3, top=5):
+    """A net that dreams one picture whatever happens: its upper half dark, its left half half dark."""
+    side = 28 if pixels == 784 else pixels
+    ink = np.zeros((side, pixels // side), np.float32)
+    ink[: side // 2] = 1
+    ink[:, : pixels // side // 2] += 0.5 * (ink[:, : pixels // side // 2] == 0)
+    shapes = {
+        "vishid": (pixels, hid), "hidrecbiases": (hid,), "hidpen": (hid, pen), "penrecbiases": (pen,),
+        "pentop": (pen, top), "labtop": (10, top), "topbiases": (top,), "pengenbiases": (pen,), "labgenbiases": (10,),
+        "penhid": (pen, hid), "hidgenbiases": (hid,), "hidvis": (hid, pixels), "visgenbiases": (pixels,),
+    }  # fmt: skip
+    arrays = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    return dbn.from_arrays({**arrays, "visgenbiases": 40 * (ink.ravel() - 0.5)})
+
+
+@pytest.fixture(scope="module")
+def random_net(tmp_path_factory):
+    """A net that is right more often than by chance and far from always."""
+    path = tmp_path_factory.mktemp("nets") / "net.npz"
+    dataset = noisy_prototypes(400, 200, (28, 28), noise=0.3)
+    out = path.parent / "run"
+    train.Run(preset(*greedy(10, rate=0.1), layers=(40, 30, 60)), dataset, 7, out).train(progress=False)
+    arrays = arrays_of(out / "net.npz")
+    arrays["labtop"] += np.random.default_rng(0).normal(scale=1.0, size=arrays["labtop"].shape).astype(np.float32)
+    store.save(dbn.from_arrays(arrays), path, seed=7)
+    return path
+
+
+# It does what it says
+
+
+def test_train_leaves_a_net_that_the_other_commands_take(call, capsys, tmp_path):
+    result = call("train", "--preset", "tiny", "--data", "dreamed", "--seed", 3, "--out", "run")
+    assert sorted(os.listdir("run")) == ["checkpoint.npz", "greedy.npz", "log.jsonl", "net.npz"]
+    assert result["net"] == os.path.join("run", "net.npz")
+    assert result["stage"] == "up-down"
+    assert result["validation_error"] == log_of(tmp_path / "here" / "run")[-1]["validation_error"]
+    about = call("info", "run/net.npz")
+    assert (about["vis"], about["hid"], about["pen"], about["top"], about["lab"]) == (784, 40, 30, 60, 10)
+    assert about["weights"] == 2 * (784 * 40 + 40 * 30) + (30 + 10) * 60
+    assert (about["seed"], about["preset"]) == (3, "easy")
+    train.Run(TINY, data.load("dreamed"), 3, tmp_path / "direct").train(progress=False)
+    assert_same_bits("run/net.npz", tmp_path / "direct" / "net.npz")
+
+
+def test_train_with_json_prints_nothing_else_and_without_shows_lines(capsys):
+    assert cli.main(["train", "--preset", "tiny", "--data", "dreamed", "--out", "a", "--json"]) == 0
+    out, error = capsys.readouterr()
+    assert json.loads(out)["net"]
+    assert error == ""
+    assert cli.main(["train", "--preset", "tiny", "--data", "dreamed", "--out", "b"]) == 0
+    out, error = capsys.readouterr()
+    assert "validation_error" in out
+    assert "100 %" in error
+
+
+def test_info_counts_the_weights_of_the_paper(call):
+    store.save(picture_net(784, 500, 500, 2000), "net.npz")
+    about = call("info", "net.npz")
+    assert about["weights"] == 2_304_000 == 2 * (784 * 500 + 500 * 500) + 510 * 2000
+
+
+@pytest.mark.parametrize("meta", [{}, {"preset": "by hand"}, {"preset": {}}])
+def test_info_takes_any_description(call, meta):
+    store.save(picture_net(), "net.npz", **meta)
+    assert call("info", "net.npz").get("preset") in (None, "by hand")
+
+
+@pytest.mark.parametrize("split", ["test", "validation", "train"])
+def test_evaluate_counts_the_errors(call, random_net, split):
+    """Counted again in float64, on the split that the net was trained on: that of its own seed."""
+    result = call("evaluate", random_net, "--data", "dreamed", "--split", split)
+    dataset = data.load("dreamed")
+    own = data.split(dataset, np.random.default_rng([7, 1]))
+    images, labels = {
+        "test": (dataset.test_images, dataset.test_labels),
+        "validation": (own.validation_images, own.validation_labels),
+        "train": (own.train_images, own.train_labels),
+    }[split]
+    percent = error_percent(arrays_of(random_net), images, labels)
+    assert 5 < percent < 85  # else little would be shown
+    assert result["error_percent"] == pytest.approx(percent, abs=1e-4)
+    assert (result["errors"], result["images"]) == (round(percent / 100 * len(labels)), len(labels))
+    assert (result["data"], result["split"], result["method"]) == ("dreamed", split, "deterministic")
+    assert result["seconds"] >= 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_evaluate_reads_out_by_the_method_named(call, random_net, method):
+    dataset, counts = data.load("dreamed"), []
+    for seed in range(4):
+        result = call("evaluate", random_net, "--data", "dreamed", "--method", method, "--seed", seed)
+        labels = dbn.predict(store.load(random_net), dataset.test_images, method, seed)
+        assert result["errors"] == (labels != dataset.test_labels).sum()
+        assert result["method"] == method
+        counts.append(result["errors"])
+    assert (len(set(counts)) == 1) == (method == "deterministic")
+
+
+def boxes(picture):
+    """Bounding boxes of what is not white, cut apart at white columns: (top, bottom, left, right)."""
+    inked = (picture < 0.95).any(axis=0)
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], inked, [0]])))
+    for left, right in edges.reshape(-1, 2):
+        rows = np.flatnonzero((picture[:, left:right] < 0.95).any(axis=1))
+        yield rows[0], rows[-1] + 1, left, right
+
+
+def test_generate_writes_a_picture_of_what_the_net_dreams(call):
+    store.save(picture_net(), "net.npz")
+    result = call("generate", "net.npz", "--label", 3, "--n", 4, "--steps", 2, "--out", "three.png")
+    assert result == {"images": 4, "written": "three.png"}
+    assert Path("three.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    picture = imread("three.png")[..., :3].mean(axis=2)
+    found = list(boxes(picture))
+    assert len(found) == 4
+    for top, bottom, left, right in found:
+        height, width = bottom - top, right - left
+        assert height > 50
+        assert height == pytest.approx(width, rel=0.1)
+        middle_y, middle_x, gap = top + height // 2, left + width // 2, 6
+        assert picture[top + 2 : middle_y - gap, left + 2 : right - 2].max() < 0.1  # ink is dark, and above
+        grey = picture[middle_y + gap : bottom - 2, left + 2 : middle_x - gap]
+        assert 0.4 < grey.min() <= grey.max() < 0.6
+        assert picture[middle_y + gap : bottom - 2, middle_x + gap : right - 2].min() > 0.95
+
+
+def test_generate_clamps_the_label_counts_steps_and_follows_the_seed(call, random_net, monkeypatch):
+    asked = []
+    monkeypatch.setattr(cli, "generate", lambda *given: asked.append(given[1:]) or dbn.generate(*given))
+    for label, seed, out in ((3, 0, "a"), (3, 0, "b"), (3, 1, "c"), (4, 0, "d")):
+        call("generate", random_net, "--label", label, "--n", 3, "--steps", 5, "--seed", seed, "--out", out)
+    call("generate", random_net, "--out", "free")
+    assert asked == [(3, 3, 5, 0), (3, 3, 5, 0), (3, 3, 5, 1), (4, 3, 5, 0), (None, 10, 1000, 0)]
+    a, b, c, d = (imread(io.BytesIO(Path(name).read_bytes())) for name in "abcd")
+    np.testing.assert_array_equal(a, b)
+    assert (a != c).any()
+    assert (a != d).any()
+
+
+@pytest.mark.parametrize("pixels", [6, 7, 256])
+def test_generate_draws_nets_of_any_size(call, pixels):
+    store.save(picture_net(pixels), "net.npz")
+    assert call("generate", "net.npz", "--n", 1, "--steps", 1, "--out", "x.png")["images"] == 1
+
+
+def test_dream_writes_the_embedded_set(call, monkeypatch, tmp_path):
+    """At first without one, and with a net whose picture is easy to know again."""
+    monkeypatch.setattr(cli, "DREAM_STEPS", 1)
+    store.save(picture_net(), "net.npz", seed=5)
+    os.remove(tmp_path / "package" / "_data" / sources.DREAMED)
+    result = call("data", "dream", "net.npz", "--seed", 1)
+    assert result["written"] == str(tmp_path / "package" / "_data" / sources.DREAMED)
+    assert result["images"] == 14_000
+    dreamed = data.load("dreamed")
+    assert (len(dreamed.train_labels), len(dreamed.test_labels)) == (12_000, 2_000)
+    assert np.bincount(np.append(dreamed.train_labels, dreamed.test_labels)).tolist() == [1400] * 10
+    assert np.bincount(dreamed.test_labels, minlength=10).min() > 120  # mixed, so that every class is in both parts
+    assert dreamed.train_images[:, :300].min() == 1
+    about = meta_of(result["written"])
+    assert (about["net"]["seed"], about["steps"], about["seed"]) == (5, 1, 1)
+    assert call("data", "dream", "net.npz", "--out", "mine.npz")["written"] == "mine.npz"
+
+
+def test_dreams_carry_the_label_they_were_dreamed_with(monkeypatch, call, capsys):
+    """A stand-in for the chains: each class leaves its number as a shade."""
+    shades = lambda net, digit, n, steps, rng: np.full((n, 784), digit / 10, np.float32)  # noqa: E731
+    monkeypatch.setattr(cli, "generate", shades)
+    store.save(picture_net(), "net.npz")
+    call("data", "dream", "net.npz")
+    dreamed = data.load("dreamed")
+    np.testing.assert_array_equal(np.rint(10 * dreamed.train_images[:, 0]), dreamed.train_labels)
+    np.testing.assert_array_equal(np.rint(10 * dreamed.test_images[:, 0]), dreamed.test_labels)
+
+
+def test_the_command_is_installed_under_its_name():
+    (entry,) = importlib.metadata.entry_points(group="console_scripts", name="dbn-lite")
+    assert entry.load() is cli.main
+
+
+def test_help_names_every_command(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["--help"])
+    assert stopped.value.code == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("data", "train", "evaluate", "generate", "info"))
+
+
+def test_ctrl_c_in_any_other_command_is_no_traceback(monkeypatch, capsys):
+    def stop(*given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store, "load", stop)
+    assert cli.main(["info", "net.npz"]) == 130
+    assert capsys.readouterr() == ("", "stopped.\n")
+
+
+# What is wrong
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        ("train --preset slow --out run", "there is no preset called 'slow'; choose one of smoke, quick, paper"),
+        ("train --preset tiny --data cifar --out run", "there is no data set 'cifar'; choose auto, mnist, dreamed or"),
+        ("train --preset tiny --data dreamed --backend torch --out run", "there is no backend called 'torch'; choose"),
+        ("train --preset tiny --data dreamed --seed -1 --out run", "the seed is -1; it must be 0 or more"),
+        ("train --preset tiny --data dreamed --out net.npz", "cannot make the folder net.npz"),
+        ("train --preset tiny --data dreamed --out net.npz/run", "cannot make the folder net.npz/run"),
+        ("evaluate net.npz --data cifar", "there is no data set 'cifar'"),
+        ("evaluate net.npz --data dreamed --split all", "there is no split called 'all'; choose one of test, val"),
+        ("evaluate net.npz --data dreamed --method vote", "there is no read-out called 'vote'; choose one of determin"),
+        ("evaluate net.npz --data dreamed --seed -3", "the seed is -3; it must be 0 or more"),
+        ("evaluate small.npz --data dreamed", "images have 784 pixels; give images of 256 pixels"),
+        ("evaluate none.npz --data dreamed", "none.npz does not exist; give the path of an .npz file"),
+        ("evaluate broken.npz --data dreamed", "broken.npz is not an .npz file of plain arrays"),
+        ("generate net.npz --label 10 --out x.png", "label 10 is out of range; this net knows the labels 0 to 9"),
+        ("generate net.npz --label -1 --out x.png", "label -1 is out of range"),
+        ("generate net.npz --n 0 --out x.png", "0 images after 1000 Gibbs iterations cannot be made"),
+        ("generate net.npz --n -2 --out x.png", "-2 images after 1000 Gibbs iterations cannot be made"),
+        ("generate net.npz --steps 0 --out x.png", "10 images after 0 Gibbs iterations cannot be made; both must"),
+        ("generate net.npz --seed -1 --out x.png", "the seed is -1; it must be 0 or more"),
+        ("generate net.npz --n 1 --steps 1 --out missing/x.png", "the folder missing does not exist; make it or"),
+        ("generate net.npz --n 1 --steps 1 --out .", "cannot write ."),
+        ("generate net.npz --n 1 --steps 1 --out run.d", "cannot write run.d"),
+        ("generate broken.npz --out x.png", "broken.npz is not an .npz file of plain arrays"),
+        ("info broken.npz", "broken.npz is not an .npz file of plain arrays (it is damaged"),
+        ("info run.d", "run.d does not exist; give the path of an .npz file"),
+        ("info net.npz --backend torch", "there is no backend called 'torch'"),
+        ("data dream broken.npz", "broken.npz is not an .npz file of plain arrays"),
+        ("data dream", "does not exist; give the path of an .npz file"),
+        ("data dream net.npz --seed -1", "the seed is -1"),
+        ("data fetch cifar", "there is no data set 'cifar' to fetch or verify"),
+        ("data verify cifar", "there is no data set 'cifar' to fetch or verify"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_sentence_and_nothing_is_written(refused, argv, words):
+    store.save(picture_net(), "net.npz")
+    store.save(picture_net(256), "small.npz")
+    Path("broken.npz").write_bytes(Path("net.npz").read_bytes()[:-100])
+    os.mkdir("run.d")
+    assert words in refused(*argv.split())
+
+
+def test_a_folder_that_holds_a_run_is_refused_without_resume(call, refused):
+    train_it = ("train", "--preset", "tiny", "--data", "dreamed", "--out", "run")
+    call(*train_it)
+    assert "run already holds a run; go on with it by --resume or choose another folder" in refused(*train_it)
+    assert "is of a run with another seed" in refused(*train_it, "--resume", "--seed", "1")
+    before = contents(sources._PACKAGE.parent / "here")
+    assert call(*train_it, "--resume")["net"] == os.path.join("run", "net.npz")
+    assert contents(sources._PACKAGE.parent / "here") == before
+
+
+def test_a_full_disk_while_drawing_leaves_no_half_picture(refused):
+    resource = pytest.importorskip("resource")
+    store.save(picture_net(), "net.npz")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500, limits[1]))
+        sentence = refused("generate", "net.npz", "--n", "2", "--steps", "1", "--out", "x.png")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "cannot write x.png: the disk is full; free some space or choose another folder" in sentence
+
+
+@pytest.mark.parametrize(
+    "argv", ["", "fly", "train --out run", "train --preset tiny", "train --preset tiny --seed x --out r"]
+)
+def test_what_is_no_command_exits_2_and_shows_usage(argv, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(argv.split())
+    assert stopped.value.code == 2
+    assert "usage: dbn-lite" in capsys.readouterr().err
+    assert os.listdir(".") == []
+
+
+def test_a_run_that_diverges_is_one_sentence(refused, monkeypatch, capsys):
+    bad = preset(*greedy(1, rate=1e20, decay=1e5), layers=(40, 30, 60))
+    monkeypatch.setitem(presets.PRESETS, "tiny", bad)
+    with np.errstate(all="ignore"):
+        assert cli.main(["train", "--preset", "tiny", "--data", "dreamed", "--out", "run", "--json"]) == 2
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert error.startswith("dbn-lite: training diverged in epoch 1 of greedy 1: weights are no longer finite; start")
+    assert error.count("\n") == 1
+    assert sorted(os.listdir("run")) == ["checkpoint.npz", "log.jsonl"]
+
+
+def test_other_mistakes_are_not_hidden(monkeypatch):
+    """Only bad input is a sentence: a mistake of the library must show where it is."""
+
+    def wrong(path):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(store, "load", wrong)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["info", "net.npz"])
+    assert not issubclass(ZeroDivisionError, InputError)
+
+
+# As a process of its own
+
+
+def usps_like(folder):
+    """A file that passes for USPS: the sizes, range and class counts of the real one, but prototypes for images."""
+    parts = {}
+    for part, spec in zip(("train", "test"), sources.registry()["usps"]["files"].values(), strict=True):
+        labels = np.random.default_rng(1).permutation(np.repeat(np.arange(10), spec["classes"])).astype(np.uint8)
+        patterns = np.random.default_rng(0).random((10, 16, 16)) < 0.4
+        flipped = np.random.default_rng(2).random((len(labels), 16, 16)) < 0.2
+        parts |= {f"{part}_images": (2000 * (patterns[labels] ^ flipped)).astype(np.uint16), f"{part}_labels": labels}
+    (folder / "usps").mkdir(parents=True)
+    np.savez_compressed(folder / "usps" / "usps.npz", **parts)
+
+
+def process(*argv, **environment):
+    return subprocess.Popen(
+        [sys.executable, "-m", "dbn_lite", *map(str, argv)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"} | environment,
+    )
+
+
+def test_interrupted_and_killed_from_outside_the_command_ends_with_the_same_bits(tmp_path):
+    """Ctrl-C, then SIGKILL, then to the end; against one that nothing stopped."""
+    usps_like(tmp_path)
+    own = {"DBN_LITE_DATA": str(tmp_path)}
+    train_it = ("train", "--preset", "smoke", "--data", "usps", "--seed", "4", "--json", "--out")
+    whole = process(*train_it, tmp_path / "whole", **own)
+    out, error = whole.communicate(timeout=100)
+    assert (whole.returncode, error) == (0, "")
+    assert json.loads(out)["net"] == str(tmp_path / "whole" / "net.npz")
+    assert out.count("\n") == 1
+
+    stopped = process(*train_it, tmp_path / "stopped", **own)
+    wait_for(tmp_path / "stopped" / "log.jsonl", "greedy 1")
+    stopped.send_signal(signal.SIGINT)
+    out, error = stopped.communicate(timeout=60)
+    assert stopped.returncode == 130
+    assert out == ""
+    assert error == (
+        f"stopped; everything is saved, go on with the same command and --resume (in {tmp_path / 'stopped'}).\n"
+    )
+    assert meta_of(tmp_path / "stopped" / "checkpoint.npz")["batch"] > 0  # in the middle of an epoch
+
+    killed = process(*train_it, tmp_path / "stopped", "--resume", **own)
+    wait_for(tmp_path / "stopped" / "greedy.npz")
+    killed.kill()
+    killed.communicate()
+    assert killed.returncode == -signal.SIGKILL
+    assert not (tmp_path / "stopped" / "net.npz").exists()
+
+    resumed = process(*train_it, tmp_path / "stopped", "--resume", **own)
+    assert resumed.communicate(timeout=100)[1] == ""
+    for name in ("net.npz", "greedy.npz"):
+        assert_same_bits(tmp_path / "stopped" / name, tmp_path / "whole" / name)
+    assert log_of(tmp_path / "stopped") == log_of(tmp_path / "whole")
+
+
+def wait_for(path, text=""):
+    until = time.monotonic() + 60
+    while not path.exists() or (text and text not in path.read_text()):
+        assert time.monotonic() < until, f"{path} does not come"
+        time.sleep(0.01)
+
+
+def test_as_a_module_it_exits_with_the_code_of_the_command(tmp_path):
+    bad = process("info", "none.npz")
+    assert bad.communicate(timeout=60) == ("", "dbn-lite: none.npz does not exist; give the path of an .npz file.\n")
+    assert bad.returncode == 2
+
+
+@pytest.mark.slow
+def test_the_smoke_preset_on_the_embedded_set_takes_less_than_a_minute(tmp_path):
+    """12,000 images of 28x28; its net is far better than chance."""
+    dataset = noisy_prototypes(12_000, 2_000, (28, 28))
+    started = time.monotonic()
+    train.Run(presets.preset_named("smoke"), dataset, 0, tmp_path / "run").train(progress=False)
+    assert time.monotonic() - started < 60
+    assert error_percent(arrays_of(tmp_path / "run" / "net.npz"), dataset.test_images, dataset.test_labels) < 5
