@@ -69,11 +69,12 @@ class GreedyLearner:
         if self.rbm.n_labels:
             self.inputs = ops.xp.hstack([self.inputs, targets])
         self.learner = ContrastiveDivergence(self.rbm, batch_size)
+        self._step = ops.record(self.learner.step)
 
     def step(self, batch: int, rng: backend.Random, stage: Stage, rate: float, momentum: float) -> None:
         """Learn from one mini-batch."""
         rows = self.inputs[batch * self.batch_size : (batch + 1) * self.batch_size]
-        self.learner.step(rows, rng, rate, momentum, stage.weight_decay, stage.n_gibbs)
+        self._step(rows, rng, rate, momentum, stage.weight_decay, stage.n_gibbs)
 
     def velocities(self) -> dict[str, Array]:
         """The velocity of each parameter."""
@@ -92,12 +93,13 @@ class UpDownLearner:
     def __init__(self, net: DBN, images: Array, targets: Array, preset: Preset) -> None:
         self.images, self.targets, self.batch_size = images, targets, preset.batch_size
         self.learner = UpDown(net, preset.batch_size, preset.sample_labels)
+        self._step = backend.current().record(self.learner.step)
 
     def step(self, batch: int, rng: backend.Random, stage: Stage, rate: float, momentum: float) -> None:
         """Learn from one mini-batch."""
         rows = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
         data, targets = self.images[rows], self.targets[rows]
-        self.learner.step(data, targets, rng, stage.n_gibbs, rate, momentum, stage.weight_decay)
+        self._step(data, targets, rng, stage.n_gibbs, rate, momentum, stage.weight_decay)
 
     def velocities(self) -> dict[str, Array]:
         """The velocity of each parameter."""
