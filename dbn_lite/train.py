@@ -170,7 +170,8 @@ class Run:
         layout = "{desc} |{bar}| {percentage:3.0f} % [{elapsed}<{remaining}]"
         done, of = self._work_done(), self._work()
         self.bar = tqdm(total=of, initial=done, disable=not progress, bar_format=layout, mininterval=tick)
-        with self.bar, _interrupts(self):
+        quiet = np.errstate(over="ignore", invalid="ignore")  # what they would warn of is found and told below
+        with self.bar, _interrupts(self), quiet:
             while stage := self.stage:
                 while not self._finished(stage):
                     self._run_epoch(stage)

@@ -283,6 +283,19 @@ def test_ctrl_c_in_any_other_command_is_no_traceback(monkeypatch, capsys):
     assert capsys.readouterr() == ("", "stopped.\n")
 
 
+def test_ctrl_c_while_training_says_how_to_go_on(call, monkeypatch, capsys, tmp_path):
+    train_it = ["train", "--preset", "tiny", "--data", "dreamed", "--out", "run", "--json"]
+    step = train.GreedyLearner.step
+    with monkeypatch.context() as patch:
+        patch.setattr(train.GreedyLearner, "step", lambda *given: (signal.raise_signal(signal.SIGINT), step(*given)))
+        assert cli.main(train_it) == 130
+    words = "stopped; everything is saved, go on with the same command and --resume (in run).\n"
+    assert capsys.readouterr() == ("", words)
+    call(*train_it[:-1], "--resume")
+    train.Run(TINY, data.load("dreamed"), 0, tmp_path / "direct").train(progress=False)
+    assert_same_bits("run/net.npz", tmp_path / "direct" / "net.npz")
+
+
 # What is wrong
 
 
@@ -363,11 +376,11 @@ def test_what_is_no_command_exits_2_and_shows_usage(argv, capsys):
     assert os.listdir(".") == []
 
 
-def test_a_run_that_diverges_is_one_sentence(refused, monkeypatch, capsys):
+@pytest.mark.filterwarnings("error")
+def test_a_run_that_diverges_is_one_sentence(monkeypatch, capsys):
     bad = preset(*greedy(1, rate=1e20, decay=1e5), layers=(40, 30, 60))
     monkeypatch.setitem(presets.PRESETS, "tiny", bad)
-    with np.errstate(all="ignore"):
-        assert cli.main(["train", "--preset", "tiny", "--data", "dreamed", "--out", "run", "--json"]) == 2
+    assert cli.main(["train", "--preset", "tiny", "--data", "dreamed", "--out", "run", "--json"]) == 2
     out, error = capsys.readouterr()
     assert out == ""
     assert error.startswith("dbn-lite: training diverged in epoch 1 of greedy 1: weights are no longer finite; start")
@@ -385,6 +398,20 @@ def test_other_mistakes_are_not_hidden(monkeypatch):
     with pytest.raises(ZeroDivisionError):
         cli.main(["info", "net.npz"])
     assert not issubclass(ZeroDivisionError, InputError)
+
+
+# Data sets
+
+
+def test_verify_and_fetch_look_where_the_data_is(call, refused, tmp_path, monkeypatch):
+    monkeypatch.setenv("DBN_LITE_DATA", str(tmp_path / "own"))
+    usps_like(tmp_path / "own")
+    folder = str(tmp_path / "own" / "usps")
+    assert call("data", "verify", "usps") == {"usps.npz": f"ok, in {folder}"}
+    assert call("data", "fetch", "usps") == {"folder": folder}
+    path = tmp_path / "own" / "usps" / "usps.npz"
+    path.write_bytes(path.read_bytes()[:1000])
+    assert f"{folder}/usps.npz is no sound .npz file of plain arrays" in refused("data", "verify", "usps")
 
 
 # As a process of its own

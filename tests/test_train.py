@@ -325,6 +325,14 @@ def test_a_net_says_where_it_comes_from(tmp_path):
     assert about["versions"]["numpy"] == np.__version__
 
 
+def test_a_copy_that_is_not_installed_says_so(monkeypatch):
+    def absent(name):
+        raise train.PackageNotFoundError
+
+    monkeypatch.setattr(train, "version", absent)
+    assert train.versions()["dbn-lite"] == "not installed"
+
+
 def test_seconds_add_up_over_interruptions(tmp_path, monkeypatch):
     """With a clock that goes on by a second whenever it is looked at."""
     clock = iter(range(10**6))
@@ -552,6 +560,7 @@ def test_killed_around_the_commit_of_any_file_it_ends_with_the_same_bits(tmp_pat
 # It fails
 
 
+@pytest.mark.filterwarnings("error")  # it is told in a sentence, not by the arithmetic
 @pytest.mark.parametrize("seconds", [60.0, 0.0])
 @pytest.mark.parametrize(("place", "name"), [(0, "greedy 1"), (2, "greedy 3"), (3, "up-down")])
 def test_a_run_that_diverges_stops_at_once_and_keeps_the_last_good_state(tmp_path, monkeypatch, seconds, place, name):
@@ -559,7 +568,7 @@ def test_a_run_that_diverges_stops_at_once_and_keeps_the_last_good_state(tmp_pat
     monkeypatch.setattr(train, "CHECKPOINT_SECONDS", seconds)
     stages = [*greedy(1), up_down(1)]
     stages[place] = replace(stages[place], epochs=3, learning_rate=(1e-3, 1e17), weight_decay=1e5)
-    with np.errstate(all="ignore"), pytest.raises(InputError) as caught:
+    with pytest.raises(InputError) as caught:
         trained(tmp_path, preset(*stages), SMALL)
     words = f"training diverged in epoch 2 of {name}: weights are no longer finite; start again with a smaller"
     assert str(caught.value).startswith(words)
@@ -575,7 +584,7 @@ def test_a_run_that_diverges_stops_at_once_and_keeps_the_last_good_state(tmp_pat
 def test_divergence_is_noticed_within_fifty_mini_batches(tmp_path, monkeypatch):
     spy = Spy(monkeypatch)
     broken = preset(replace(greedy(1)[0], learning_rate=(1e9, 1e9), weight_decay=1e9), batch_size=10)
-    with np.errstate(all="ignore"), pytest.raises(InputError, match="epoch 1 of greedy 1"):
+    with pytest.raises(InputError, match="epoch 1 of greedy 1"):
         trained(tmp_path, broken, noisy_prototypes(900, 10))
     assert len(spy.steps) == 50 < 900 * 44 // 60 // 10
 
