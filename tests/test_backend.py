@@ -225,6 +225,12 @@ def test_any_number_of_integers_can_be_asked_for(shape):
     assert backend.Random(0).int16(shape).shape == shape
 
 
+def test_no_random_bit_is_wasted():
+    """Four integers from each draw of 64 bits: two calls for eight and four give what one for twelve gives."""
+    rng = backend.Random(0)
+    np.testing.assert_array_equal([*rng.int16((8,)), *rng.int16((4,))], backend.Random(0).int16((12,)))
+
+
 @pytest.mark.parametrize("before", [0, 1, 2, 7])
 def test_state_goes_through_json_and_the_stream_goes_on_from_it(before):
     rng = backend.Random(7, "who")

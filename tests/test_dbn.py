@@ -2,9 +2,10 @@
 
 import math
 
+import literal
 import numpy as np
 import pytest
-from tiny import HID, LAB, PEN, SIZES, TOP, VIS, machines, means_agree, misfit, nets
+from tiny import HID, LAB, PEN, SIZES, TOP, VIS, Known, machines, means_agree, misfit, nets
 
 from dbn_lite import backend, dbn, exact, rbm
 from dbn_lite.errors import InputError
@@ -236,6 +237,27 @@ def test_gibbs_read_out_has_the_exact_distribution(n_gibbs):
         assert not near(got, shares[1], 20_000)  # the number of iterations is seen
     started_at_one = p_top(np.full((1, LAB), 1 / LAB))[0] @ (p_label[:, 1] > 0.5)
     assert n_gibbs > 1 or not near(got, started_at_one, 20_000)  # and so is where they start
+
+
+@pytest.mark.parametrize("n_gibbs", [1, 3])
+def test_gibbs_read_out_against_a_loop(n_gibbs):
+    """The same random numbers, case by case: labels start at exactly 0.1 and are sampled between iterations."""
+    net, arrays = nets(2, 2, **SATURATED)
+    image, known = np.float32([1, 0, 1, 0, 0]), Known()
+    got = dbn._gibbs_labels(net, np.tile(image, (500, 1)), n_gibbs, known)
+
+    def by_hand(case, shift):
+        row, labels = [u[case] + shift for u in known.uniforms[2:]], np.full((1, LAB), 0.1)  # after an up-pass
+        for iteration in range(n_gibbs):
+            x = image[None, :PEN] @ arrays["pentop"] + labels @ arrays["labtop"] + arrays["topbiases"]
+            probs = literal.softmax((literal.logistic(x) > row.pop(0)) @ arrays["labtop"].T + arrays["labgenbiases"])
+            labels = literal.one_on(probs, row.pop(0)[None]) if iteration < n_gibbs - 1 else probs
+        assert not row
+        return labels[0]
+
+    sure = [case for case in range(500) if np.array_equal(by_hand(case, -1e-4), by_hand(case, 1e-4))]
+    assert len(sure) > 480
+    np.testing.assert_allclose(got[sure], [by_hand(case, 0) for case in sure], atol=1e-5)
 
 
 def test_gibbs_read_out_ends_at_the_exact_posterior():
