@@ -432,7 +432,10 @@ def test_a_run_in_a_notebook_goes_on_where_it_was_stopped(tmp_path, monkeypatch,
     run = train.Run(SHORT, SMALL, 0, tmp_path)
     with pytest.raises(KeyboardInterrupt):
         run.train(progress=False)
-    run.train(progress=False)
+    try:
+        run.train(progress=False)
+    except KeyboardInterrupt:
+        pytest.fail("the run still obeys the Ctrl-C that stopped it before")
     assert_same_run(tmp_path, undisturbed)
 
 
