@@ -12,10 +12,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from visiting import launched
+
 from dbn_lite.widgets.__main__ import build
 
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
 HEAD = """<!doctype html><html lang="en" data-theme="THEME"><meta charset="utf-8"><title>Figures</title>
 <meta name="viewport" content="width=device-width">
 <style>body { font-family: sans-serif; margin: 8px }
@@ -56,14 +56,11 @@ def main() -> None:
     parser.add_argument("--net", type=Path)
     parser.add_argument("--greedy", type=Path)
     options = parser.parse_args()
-    from playwright.sync_api import sync_playwright
-
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as folder, launched() as browser:
         theme = "dark" if options.dark else "light"
         nets = {"net": options.net, "greedy": options.greedy}
         build(Path(folder, "dbn"), nets)
         url = write(Path(folder), {options.name: options.options}, theme).as_uri()
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
         page = browser.new_page(viewport={"width": options.width, "height": 900})
         page.on("console", lambda message: print("console:", message.text, file=sys.stderr))
         page.on("pageerror", lambda error: print("error:", error, error.stack, file=sys.stderr))
@@ -72,7 +69,6 @@ def main() -> None:
         page.evaluate(f"async () => {{ const root = document.querySelector('.dbn-figure'); {options.do} }}")
         page.wait_for_timeout(500)
         page.screenshot(path=options.out, full_page=True)
-        browser.close()
 
 
 if __name__ == "__main__":

@@ -1,21 +1,15 @@
 """The built pages in a browser: served under a sub-path, and opened from a folder."""
 
-import functools
 import os
-import shutil
-import threading
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from visiting import BROWSER, Visit, launched, served
 
 ROOT = Path(__file__).parents[1]
 HTML = ROOT / "_build" / "html"
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
 PAGES = sorted(str(path.relative_to(HTML)) for path in (HTML / "book").glob("*.html"))
 LACKS = "no Chromium or Chrome is installed" if BROWSER is None else "" if PAGES else "run make book first: no pages"
 
@@ -23,62 +17,20 @@ LACKS = "no Chromium or Chrome is installed" if BROWSER is None else "" if PAGES
 pytestmark = pytest.mark.skipif(bool(LACKS) and not os.environ.get("CI"), reason=LACKS)
 
 
-class QuietHandler(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        """Keep the test's output to itself."""
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Serve the pages as a project site would: below a folder, on the loopback."""
     top = tmp_path_factory.mktemp("site")
     (top / "repo").symlink_to(HTML)
-    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=str(top))) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/repo/"
-        server.shutdown()
+    with served(top) as address:
+        yield f"{address}repo/"
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
     assert not LACKS, LACKS
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
+    with launched() as chromium:
         yield chromium
-        chromium.close()
-
-
-class Visit:
-    """A page opened once, with everything that it should not have done."""
-
-    def __init__(self, browser: Any, url: str, home: str, scheme: str = "light", width: int = 1280) -> None:
-        self.home, self.complaints = home, []
-        size = {"width": width, "height": 900}
-        self.page = browser.new_context(color_scheme=scheme, viewport=size).new_page()
-        self.page.route("**/*", self._guard)
-        self.page.on("console", lambda m: m.type == "error" and self.complaints.append(f"console: {m.text}"))
-        self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
-        self.page.on("requestfailed", lambda request: self.complaints.append(f"failed: {request.url}"))
-        self.page.on("response", lambda r: r.status >= 400 and self.complaints.append(f"{r.status}: {r.url}"))
-        self.page.goto(url, wait_until="networkidle")
-        self.page.wait_for_function("() => !window.MathJax || (MathJax.startup && MathJax.startup.promise)")
-        self.page.evaluate("() => window.MathJax && MathJax.startup.promise")
-
-    def _guard(self, route: Any) -> None:
-        """Let a request through when it stays at home; nothing ever reaches another host."""
-        if route.request.url.startswith((self.home, "data:", "blob:")):
-            route.continue_()
-        else:
-            self.complaints.append(f"other host: {route.request.url}")
-            route.abort()
-
-    def count(self, selector: str) -> int:
-        return self.page.locator(selector).count()
-
-    def close(self) -> None:
-        self.page.context.close()
 
 
 def check(visit: Visit) -> None:

@@ -78,8 +78,8 @@ class Figure(anywidget.AnyWidget):
         picture, image = self.still(), ""
         if picture is not None:
             content = io.BytesIO()
-            picture.savefig(content, format="png", dpi=80, facecolor="white")
-            source = f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
+            picture.savefig(content, format="webp", dpi=96, facecolor="white", pil_kwargs={"quality": 50})
+            source = f"data:image/webp;base64,{base64.b64encode(content.getvalue()).decode()}"
             image = f'<img src="{source}" alt="{html.escape(self.caption)}">'
         options = html.escape(json.dumps(self.options))
         return (

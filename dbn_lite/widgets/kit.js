@@ -114,12 +114,12 @@ Object.assign(DBN, (() => {
       return input;
     }
 
-    /** A whole number from min to max, typed or stepped. Returns the input. */
+    /** A whole number from min to max, typed or stepped. Returns the input, whose max may be moved. */
     number(label, { min = 0, max, value = 0, into = this.controls }, changed = () => {}) {
       const input = h("input", { type: "number", min, max, step: 1, inputmode: "numeric" });
       input.value = value;
       input.addEventListener("change", () => {
-        input.value = Math.min(max, Math.max(min, Math.round(Number(input.value) || 0)));
+        input.value = Math.min(input.max, Math.max(min, Math.round(Number(input.value) || 0)));
         changed(Number(input.value));
       });
       into.append(labelled(label, input));

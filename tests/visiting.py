@@ -1,0 +1,75 @@
+"""Opening pages in a real browser, as a reader would, and noting everything that should not happen."""
+
+import functools
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        """Keep the test's output to itself."""
+
+
+@contextmanager
+def served(top: Path) -> Iterator[str]:
+    """Serve a folder on the loopback; gives the address, which ends in a slash."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=str(top))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/"
+        server.shutdown()
+
+
+@contextmanager
+def launched() -> Iterator[Any]:
+    """Run the browser, headless."""
+    from playwright.sync_api import sync_playwright
+
+    assert BROWSER, "no Chromium or Chrome is installed"
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+class Visit:
+    """A page opened once, with everything that it should not have done."""
+
+    def __init__(
+        self, browser: Any, url: str, home: str, scheme: str = "light", width: int = 1280, **options: Any
+    ) -> None:
+        self.home, self.complaints = home, []
+        size = {"width": width, "height": 900}
+        self.page = browser.new_context(color_scheme=scheme, viewport=size, **options).new_page()
+        self.page.route("**/*", self._guard)
+        self.page.on("console", lambda m: m.type == "error" and self.complaints.append(f"console: {m.text}"))
+        self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
+        self.page.on("requestfailed", lambda request: self.complaints.append(f"failed: {request.url}"))
+        self.page.on("response", lambda r: r.status >= 400 and self.complaints.append(f"{r.status}: {r.url}"))
+        self.page.goto(url, wait_until="networkidle")
+        if not options.get("java_script_enabled", True):
+            return
+        self.page.wait_for_function("() => !window.MathJax || (MathJax.startup && MathJax.startup.promise)")
+        self.page.evaluate("() => window.MathJax && MathJax.startup.promise")
+
+    def _guard(self, route: Any) -> None:
+        """Let a request through when it stays at home; nothing ever reaches another host."""
+        if route.request.url.startswith((self.home, "data:", "blob:")):
+            route.continue_()
+        else:
+            self.complaints.append(f"other host: {route.request.url}")
+            route.abort()
+
+    def count(self, selector: str) -> int:
+        return self.page.locator(selector).count()
+
+    def close(self) -> None:
+        self.page.context.close()
