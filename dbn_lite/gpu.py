@@ -162,8 +162,8 @@ def _operand(a: Array) -> tuple[int, int, bool]:
         raise TypeError(f"products are of float32, not {a.dtype}.")
     if (across == 1 or columns == 1) and (down >= columns or rows == 1):
         return a.data.ptr, max(down, columns), False
-    if (down == 1 or rows == 1) and (across >= rows or columns == 1):
-        return a.data.ptr, max(across, rows), True
+    if (down == 1 or rows == 1) and across >= rows:
+        return a.data.ptr, across, True
     raise ValueError(f"a matrix with strides {a.strides} has neither rows nor columns that lie together.")
 
 

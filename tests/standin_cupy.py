@@ -20,7 +20,7 @@ import numpy as np
 COMPILER = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
 _memory = weakref.WeakValueDictionary()  # address: the array that owns the memory
 _recording = None  # what the stream under capture has been given so far
-launches = {"kernel": 0, "product": 0, "graph": 0, "array": 0}
+launches = {"kernel": 0, "product": 0, "graph": 0, "capture": 0, "array": 0}
 
 
 def _launch(what, work, *uses):
@@ -197,6 +197,7 @@ class Stream:
         assert self.non_blocking
         assert Stream.current is self, "kernels would go into another stream"
         assert _recording is None
+        launches["capture"] += 1
         _recording = []
 
     def end_capture(self):
