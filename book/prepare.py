@@ -82,10 +82,16 @@ def gather() -> None:
 
 
 def finish() -> None:
-    """Drop hints that only a server can honour and that a browser reports as errors in a page opened from a folder."""
+    """Drop from each page what only a server or a kernel can honour.
+
+    That is a hint that a browser reports as an error in a page opened from a folder, and the state of widgets:
+    the whole program of the live figures, once for each figure, which the page runs from a file of its own.
+    """
     hint = re.compile(r'\s*<link rel="preload" as="font"[^>]*>')
+    state = re.compile(r'<script type="application/vnd\.jupyter\.widget-(?:state|view)\+json">.*?</script>', re.DOTALL)
     for page in (BUILD / "html").rglob("*.html"):
-        page.write_text(hint.sub("", page.read_text(encoding="utf-8")), encoding="utf-8")
+        content = page.read_text(encoding="utf-8")
+        page.write_text(state.sub("", hint.sub("", content)), encoding="utf-8")
     (BUILD / "html" / ".nojekyll").touch()  # a static host serves folders that begin with an underscore as they are
 
 

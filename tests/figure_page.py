@@ -38,9 +38,7 @@ def write(folder: Path, figures: dict[str, dict[str, Any]], theme: str = "light"
 
 def start(page: Any) -> None:
     """Press every start button and wait until all figures are there."""
-    for button in page.locator(".dbn-gate button").all():
-        if button.count() and button.is_visible() and button.is_enabled():
-            button.click()
+    page.evaluate("document.querySelectorAll('.dbn-gate button').forEach((button) => button.click())")
     page.wait_for_function("() => !document.querySelector('[data-dbn-widget]:not([data-mounted])')")
     page.wait_for_timeout(300)
 

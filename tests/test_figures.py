@@ -292,7 +292,7 @@ def picture(net: dbn.DBN, layer: int, unit: int) -> np.ndarray:
 
 
 def shown(visit: Visit) -> np.ndarray:
-    """The enlarged picture, up to its scale: positive where blue, negative where orange, (784,)."""
+    """The enlarged picture, up to its scale: positive where blue, negative where red, (784,)."""
     colours = pixels(visit, "Enlarged").reshape(-1, 3)
     return ((PAPER - colours.min(axis=1)) * np.sign(colours[:, 2] - colours[:, 0])).astype(float)
 

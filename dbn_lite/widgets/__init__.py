@@ -123,7 +123,7 @@ class Filters(Figure):
     """Every unit of a net, or of one RBM, as a picture; with `before`, a net to compare it with."""
 
     NAME = "filters"
-    CAPTION = "What each unit looks for: blue pixels call it, orange ones forbid it."
+    CAPTION = "What each unit looks for: blue pixels call it, red ones forbid it."
 
     def __init__(self, model: DBN | RBM, before: DBN | RBM | None = None, **options: Any):
         super().__init__(
