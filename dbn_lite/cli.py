@@ -128,8 +128,10 @@ def _train(a: argparse.Namespace) -> dict[str, Any]:
 
 def _evaluate(a: argparse.Namespace) -> dict[str, Any]:
     net, dataset = store.load(a.net), data.load(a.data)
-    seed = store.read_meta(a.net).get("seed", 0)  # the split that the net was trained on
-    images, labels = train.part(dataset, a.split, seed)
+    about = store.read_meta(a.net)  # the split is the one that the net was trained on
+    preset = about.get("preset")
+    batch_size = preset["batch_size"] if isinstance(preset, dict) else 100
+    images, labels = train.part(dataset, a.split, about.get("seed", 0), batch_size)
     started = time.perf_counter()
     wrong = int((predict(net, images, a.method, a.seed) != labels).sum())
     return {
@@ -171,18 +173,15 @@ def _bench(a: argparse.Namespace) -> dict[str, Any]:
     if a.json:
         return result
     lines = {
-        f"{r['stage']} x{r['threads']} {r['who']}": f"{1e3 * r['seconds']:8.2f} ms  {r['ratio']:.2f} of the floor"
+        f"{r['stage']} x{r['threads']} {r['who']}": f"{1e3 * r['seconds']:8.2f} ms  {r['ratio']:.2f} times the floor"
         for r in result["rows"]
-        if "sweep" not in r
+        if "seconds" in r and "sweep" not in r
     }
+    lines |= {f"{r['stage']} {r['who']}": f"not timed: {r['refused']}" for r in result["rows"] if "refused" in r}
     return lines | {f"paper preset x{n}": f"{hours:.2f} hours" for n, hours in result["paper_hours"].items()}
 
 
 def _how_to_go_on(arguments: argparse.Namespace) -> str:
     if arguments.command is _train:
-        return f"stopped; everything is saved, go on with the same command and --resume (in {arguments.out})."
+        return f"stopped; go on from the last checkpoint in {arguments.out} with the same command and --resume."
     return "stopped."
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -47,10 +47,16 @@ class Preset:
         """Refuse, with InputError, a preset that cannot be run on a training set of so many images."""
         if not self.stages:
             raise InputError(f"preset {self.name} has no stages; give it at least one.")
-        for stage in self.stages:
+        for i, stage in enumerate(self.stages):
             for what in ("epochs", "n_gibbs"):
                 if getattr(stage, what) < 1:
                     raise InputError(f"{stage.name} has {what} = {getattr(stage, what)}; it must be at least 1.")
+            if min(stage.learning_rate) <= 0:
+                raise InputError(f"{stage.name} has the learning rates {stage.learning_rate}; they must be above 0.")
+            if stage.until_matched and stage.record_every != 1:
+                raise InputError(f"{stage.name} stops by its training error; give it record_every = 1.")
+            if stage.all_images and not any(not s.layer and not s.all_images for s in self.stages[:i]):
+                raise InputError(f"{stage.name} goes on from the best net; put a stage of up-down before it.")
         if not 0 < self.batch_size <= n_images:
             raise InputError(
                 f"a mini-batch of {self.batch_size} does not fit {n_images} training images; choose a smaller one."

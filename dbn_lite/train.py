@@ -43,8 +43,8 @@ def split_for(dataset: Dataset, seed: int, batch_size: int = 100) -> Split:
     return split(dataset, np.random.default_rng([seed, 1]), batch_size=batch_size)
 
 
-def part(dataset: Dataset, name: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Images and labels for testing, validation or training, as a run with that seed divides the data set.
+def part(dataset: Dataset, name: str, seed: int, batch_size: int = 100) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels for testing, validation or training, as a run with that seed and batch size divides them.
 
     Raises InputError for any other name.
     """
@@ -52,7 +52,7 @@ def part(dataset: Dataset, name: str, seed: int) -> tuple[np.ndarray, np.ndarray
         return dataset.test_images, dataset.test_labels
     if name not in ("train", "validation"):
         raise InputError(f"there is no split called {name!r}; choose one of test, validation, train.")
-    parts = split_for(dataset, seed)
+    parts = split_for(dataset, seed, batch_size)
     if name == "train":
         return parts.train_images, parts.train_labels
     return parts.validation_images, parts.validation_labels

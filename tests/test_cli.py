@@ -289,7 +289,7 @@ def test_ctrl_c_while_training_says_how_to_go_on(call, monkeypatch, capsys, tmp_
     with monkeypatch.context() as patch:
         patch.setattr(train.GreedyLearner, "step", lambda *given: (signal.raise_signal(signal.SIGINT), step(*given)))
         assert cli.main(train_it) == 130
-    words = "stopped; everything is saved, go on with the same command and --resume (in run).\n"
+    words = "stopped; go on from the last checkpoint in run with the same command and --resume.\n"
     assert capsys.readouterr() == ("", words)
     call(*train_it[:-1], "--resume")
     train.Run(TINY, data.load("dreamed"), 0, tmp_path / "direct").train(progress=False)
@@ -457,7 +457,7 @@ def test_interrupted_and_killed_from_outside_the_command_ends_with_the_same_bits
     assert stopped.returncode == 130
     assert out == ""
     assert error == (
-        f"stopped; everything is saved, go on with the same command and --resume (in {tmp_path / 'stopped'}).\n"
+        f"stopped; go on from the last checkpoint in {tmp_path / 'stopped'} with the same command and --resume.\n"
     )
     assert meta_of(tmp_path / "stopped" / "checkpoint.npz")["batch"] > 0  # in the middle of an epoch
 

@@ -78,3 +78,18 @@ def test_what_cannot_be_run_is_refused(bad, words):
 
 def test_a_mini_batch_may_be_all_there_is():
     preset(*greedy(1), batch_size=100).check(100)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"learning_rate": (0.1, 0.0)}, "greedy 1 has the learning rates (0.1, 0.0); they must be above 0."),
+        ({"until_matched": True}, "greedy 1 stops by its training error; give it record_every = 1."),
+        ({"all_images": True}, "greedy 1 goes on from the best net; put a stage of up-down before it."),
+    ],
+)
+def test_a_stage_that_could_not_run_is_refused(change, words):
+    stage = replace(PRESETS["smoke"].stages[0], **change)
+    with pytest.raises(InputError) as refused:
+        Preset("odd", (stage,)).check(1000)
+    assert str(refused.value) == words
