@@ -148,9 +148,13 @@ class ContrastiveDivergence:
             ops.logistic(h0, rbm.hid_bias)
         else:
             ops.sample(h0, rbm.hid_bias, rng, out=self.states, keep_probs=True)
-        for _ in range(n_gibbs):
+        for i in range(n_gibbs):
             self._reconstruct(v1, rng)
-            ops.sample(ops.matmul(v1, rbm.W, out=h1), rbm.hid_bias, rng, out=self.states, keep_probs=True)
+            ops.matmul(v1, rbm.W, out=h1)
+            if i < n_gibbs - 1 or self.persistent:
+                ops.sample(h1, rbm.hid_bias, rng, out=self.states, keep_probs=True)
+            else:  # nothing follows from these states
+                ops.logistic(h1, rbm.hid_bias)
         rate, shrink = learning_rate / n, 1 - learning_rate / (1 - momentum) * weight_decay
         h1 *= -1  # so that one product over both halves is <v0 h0> - <vn hn>
         ops.accumulate(rbm.W, self.velocity.W, self.v, self.h, rate, momentum, shrink)

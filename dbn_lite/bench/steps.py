@@ -1,21 +1,27 @@
 """What the benchmark times: one mini-batch of one stage, by this library, by its rivals, and the floor under all.
 
-Each maker returns a function that does one mini-batch; `weights` (by name, where the row has them) lets the equality
-check compare. All rivals get the same merged products, buffers made beforehand, and float32.
+A maker takes a `Problem` and returns a `Runner`. All rows get the same data, weights and settings, in float32.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import backend, dbn, rbm, updown
 
-Step = Callable[[], object]
-RATE, MOMENTUM, DECAY = 0.01, 0.9, 1e-4
 STAGES = ("greedy 1", "greedy 2", "greedy 3", "up-down k=3", "up-down k=6", "up-down k=10")
+
+
+class Runner(NamedTuple):
+    """One row at work: a function that does the next mini-batch, and one that shows the parameters by name."""
+
+    step: Callable[[], object]
+    weights: Callable[[], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,9 @@ class Problem:
 
     stage: str
     sizes: Sizes = field(default_factory=Sizes)
+    rate: float = 0.01
+    momentum: float = 0.9
+    decay: float = 1e-4
 
     def __post_init__(self) -> None:
         s, rng = self.sizes, np.random.default_rng(7)
@@ -53,11 +62,9 @@ class Problem:
         self.targets = np.eye(s.lab, dtype=np.float32)[np.arange(n) % s.lab]
         self.n_gibbs = int(self.stage.split("=")[1]) if "=" in self.stage else 1
         if self.greedy:
-            n_vis, n_hid, n_labels = s.layer(self.stage)
-            self.inputs = rng.random((n, n_vis), dtype=np.float32)
-            if n_labels:
+            self.inputs = rng.random((n, s.layer(self.stage)[0]), dtype=np.float32)
+            if n_labels := s.layer(self.stage)[2]:
                 self.inputs[:, -n_labels:] = self.targets
-            self.W = rng.normal(scale=0.05, size=(n_vis, n_hid)).astype(np.float32)
 
     @property
     def greedy(self) -> bool:
@@ -71,39 +78,43 @@ class Problem:
 
     def rbm(self) -> rbm.RBM:
         """The machine of a greedy stage, on the backend in use."""
-        ops, n_labels = backend.current(), self.sizes.layer(self.stage)[2]
-        return rbm.RBM(ops.asarray(self.W.copy()), ops.zeros(self.W.shape[0]), ops.zeros(self.W.shape[1]), n_labels)
+        return _machine(np.random.default_rng(8), *self.sizes.layer(self.stage))
 
     def net(self) -> dbn.DBN:
         """The net of an up-down stage, on the backend in use."""
-        s, rng, ops = self.sizes, np.random.default_rng(8), backend.current()
-
-        def machine(n_vis: int, n_hid: int, n_labels: int) -> rbm.RBM:
-            W = rng.normal(scale=0.05, size=(n_vis, n_hid))
-            return rbm.RBM(ops.asarray(W), ops.zeros(n_vis), ops.zeros(n_hid), n_labels)
-
-        return dbn.stack(*(machine(*s.layer(f"greedy {layer}")) for layer in (1, 2, 3)))
+        rng = np.random.default_rng(8)
+        return dbn.stack(*(_machine(rng, *self.sizes.layer(f"greedy {layer}")) for layer in (1, 2, 3)))
 
 
-def ours(p: Problem) -> Step:
-    """This library."""
+def _machine(rng: np.random.Generator, n_vis: int, n_hid: int, n_labels: int) -> rbm.RBM:
+    W, vis_bias, hid_bias = (rng.normal(scale=0.05, size=size) for size in ((n_vis, n_hid), n_vis, n_hid))
     ops = backend.current()
-    rng, count = ops.random(0, "bench"), iter(range(10**9))
+    return rbm.RBM(ops.asarray(W), ops.asarray(vis_bias), ops.asarray(hid_bias), n_labels)
+
+
+def ours(p: Problem, rng: Any = None) -> Runner:
+    """This library, its random numbers from `rng` or a stream of the backend."""
+    ops, batch = backend.current(), itertools.count()
+    rng = ops.random(0, "bench") if rng is None else rng
     if p.greedy:
-        inputs, learner = ops.asarray(p.inputs), rbm.ContrastiveDivergence(p.rbm(), p.sizes.batch)
-        return lambda: learner.step(inputs[p.rows(next(count))], rng, RATE, MOMENTUM, DECAY, p.n_gibbs)
-    images, targets = ops.asarray(p.images), ops.asarray(p.targets)
-    algorithm = updown.UpDown(p.net(), p.sizes.batch)
+        machine, inputs = p.rbm(), ops.asarray(p.inputs)
+        learn = ops.record(rbm.ContrastiveDivergence(machine, p.sizes.batch).step)
+        return Runner(
+            lambda: learn(inputs[p.rows(next(batch))], rng, p.rate, p.momentum, p.decay, p.n_gibbs),
+            lambda: {"W": machine.W, "vis_bias": machine.vis_bias, "hid_bias": machine.hid_bias},
+        )
+    net, images, targets = p.net(), ops.asarray(p.images), ops.asarray(p.targets)
+    learn = ops.record(updown.UpDown(net, p.sizes.batch).step)
 
     def step() -> None:
-        rows = p.rows(next(count))
-        algorithm.step(images[rows], targets[rows], rng, p.n_gibbs, RATE, MOMENTUM, DECAY)
+        rows = p.rows(next(batch))
+        learn(images[rows], targets[rows], rng, p.n_gibbs, p.rate, p.momentum, p.decay)
 
-    return step
+    return Runner(step, net.arrays)
 
 
 def products(p: Problem) -> list[tuple[tuple[int, int], tuple[int, int], str]]:
-    """The matrix products that remain after merging: shapes of both operands as they lie in memory, and which is transposed.
+    """The matrix products that remain after merging: the shapes of both operands in memory, and which is transposed.
 
     "nn" is a b, "nt" is a b^T, "tn" is a^T b.
     """
@@ -129,15 +140,10 @@ def products(p: Problem) -> list[tuple[tuple[int, int], tuple[int, int], str]]:
 
 def gflop(p: Problem) -> float:
     """Arithmetic of the products of one mini-batch, in billions of operations."""
-    total = 0
-    for (rows_a, columns_a), (rows_b, columns_b), how in products(p):
-        total += {"nn": rows_a * columns_a * columns_b, "nt": rows_a * columns_a * rows_b}.get(
-            how, rows_a * columns_a * columns_b
-        )
-    return 2e-9 * total
+    return 2e-9 * sum(a[0] * a[1] * (b[0] if how == "nt" else b[1]) for a, b, how in products(p))
 
 
-def floor(p: Problem) -> Step:
+def floor(p: Problem) -> Runner:
     """The products alone, on operands that stay the same: what no program built on them can beat."""
     ops, rng = backend.current(), np.random.default_rng(0)
     held: dict[tuple[str, tuple[int, int]], backend.Array] = {}
@@ -157,4 +163,4 @@ def floor(p: Problem) -> Step:
         for a, b, out in calls:
             ops.matmul(a, b, out=out)
 
-    return step
+    return Runner(ops.record(step), dict)

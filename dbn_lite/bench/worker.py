@@ -1,53 +1,77 @@
-"""One row of the benchmark in a process of its own: `python -m dbn_lite.bench.worker STAGE WHO [SIZES]`.
+"""One row of the benchmark in a process of its own: `python -m dbn_lite.bench.worker STAGE WHO BACKEND SIZES [check]`.
 
-For each line on standard input, a number of mini-batches, it does so many and answers with a JSON list of seconds.
+With `check` it makes the equality check and answers with what that finds. Otherwise, for each line on standard input,
+a number of mini-batches, it does so many and answers with their seconds. Every answer is one line of JSON.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
-import resource
+import os
 import sys
 import time
-from collections.abc import Callable
+from typing import Any
 
 from .. import backend
-from . import rivals, steps
+from . import steps
+from .rows import WHO, check_row
 
-WHO: dict[str, Callable[[steps.Problem], steps.Step]] = {
-    "floor": steps.floor,
-    "dbn_lite": steps.ours,
-    "textbook": rivals.textbook,
-    "sklearn": rivals.sklearn,
-    "torch": rivals.torch_eager,
-    "torch.compile": rivals.torch_compiled,
-}
-WARM_UP = 5
+WARM_UP = 5  # mini-batches before the first turn: they compile, load and allocate
+PAUSE = 0.1  # seconds: for so long the threads of another row's BLAS may still spin
+SETTLE = 2  # mini-batches untimed in each turn: they bring the caches back
 
 
 def main() -> None:
-    """Make the row, warm it up, say so, then time on request."""
-    stage, who, backend_name, sizes = sys.argv[1:5]
-    ops = backend.use(backend_name)
-    problem = steps.Problem(stage, steps.Sizes(**json.loads(sizes)))
+    """Make the row, check or time it."""
+    stage, who, backend_name, sizes, *mode = sys.argv[1:]
+    backend.use(backend_name)
     try:
-        step = WHO[who](problem)
-        for _ in range(WARM_UP):
-            step()
-    except (ImportError, NotImplementedError) as error:
-        print(json.dumps({"skipped": str(error)}), flush=True)
-        return
-    print(json.dumps({"gflop": steps.gflop(problem)}), flush=True)
+        if mode:
+            _say(check_row(who, stage, steps.Sizes(**json.loads(sizes))))
+        else:
+            _serve(who, steps.Problem(stage, steps.Sizes(**json.loads(sizes))))
+    except Exception as error:  # a rival that is not installed, does not know the stage, or does not work here
+        if who in ("floor", "dbn_lite"):
+            raise
+        _say({"skipped": f"{type(error).__name__}: {error}".splitlines()[0]})
+
+
+def _serve(who: str, problem: steps.Problem) -> None:
+    step = WHO[who](problem).step
+    _time(step, WARM_UP)
+    if os.environ.get("OMP_NUM_THREADS") == "1" and hasattr(os, "sched_setaffinity"):
+        # only now: a compiler that the warm-up ran may have used all cores
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    _say({"gflop": steps.gflop(problem)})
     for line in sys.stdin:
-        seconds = []
-        for _ in range(int(line)):
-            ops.synchronize()
-            started = time.perf_counter()
-            step()
-            ops.synchronize()
-            seconds.append(time.perf_counter() - started)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps({"seconds": seconds, "peak_mib": round(peak)}), flush=True)
+        time.sleep(PAUSE)
+        _time(step, SETTLE)
+        _say({"seconds": _time(step, int(line)), "peak_mib": round(peak_mib())})
+
+
+def _time(step: Any, n: int) -> list[float]:
+    synchronize, seconds = backend.current().synchronize, []
+    for _ in range(n):
+        synchronize()
+        started = time.perf_counter()
+        step()
+        synchronize()
+        seconds.append(time.perf_counter() - started)
+    return seconds
+
+
+def peak_mib() -> float:
+    """The most memory that this process has held, in MiB."""
+    with contextlib.suppress(OSError), open("/proc/self/status") as file:  # `getrusage` may tell of the parent's there
+        return next(int(line.split()[1]) / 1024 for line in file if line.startswith("VmHWM"))
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** (20 if sys.platform == "darwin" else 10)
+
+
+def _say(answer: dict[str, Any]) -> None:
+    print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,266 @@
+"""The benchmark: its floor is what the library multiplies, its check lets only equals through, its sums add up."""
+
+import importlib.util
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from dbn_lite import backend, bench, cli, presets
+from dbn_lite.bench import equality, rivals, rows, steps
+
+TINY = {"vis": 12, "hid": 9, "pen": 8, "top": 15, "lab": 4, "batch": 6, "n_batches": 3}
+INSTALLED = [
+    name
+    for name, package in {
+        "textbook": "numpy",
+        "torch": "torch",
+    }.items()  # torch.compile is like torch, but slow to test
+    if importlib.util.find_spec(package)
+]
+
+
+@pytest.fixture
+def ops():
+    """Operations of NumPy that count products: (rows, inner, columns) and which operand is transposed."""
+
+    class CountingOps(backend.NumPyOps):
+        def __init__(self):
+            super().__init__()
+            self.products = Counter()
+
+        def matmul(self, a, b, out):
+            turned = "nt" if b.strides[0] < b.strides[1] else "nn"
+            self.products[(*a.shape, b.shape[1], turned)] += 1
+            return super().matmul(a, b, out)
+
+        def accumulate(self, parameter, velocity, a, b, *settings):
+            if len(parameter) > 1:  # not a bias
+                self.products[(*a.T.shape, b.shape[1], "tn")] += 1
+            super().accumulate(parameter, velocity, a, b, *settings)
+
+    before, backend._current = backend.current(), CountingOps()
+    yield backend._current
+    backend._current = before
+
+
+@pytest.fixture
+def quickly(monkeypatch):
+    """Few turns of few mini-batches."""
+    monkeypatch.setattr(bench, "ROUNDS", 2)
+    monkeypatch.setattr(bench, "BATCHES", 2)
+
+
+# ---- The floor
+
+
+@pytest.mark.parametrize("stage", steps.STAGES)
+def test_the_floor_has_the_products_that_the_library_takes_and_no_other(ops, stage):
+    problem = steps.Problem(stage, steps.Sizes(**TINY))
+    steps.ours(problem).step()
+    claimed = Counter()
+    for a, b, how in steps.products(problem):
+        left = a[::-1] if how == "tn" else a
+        right = b[::-1] if how == "nt" else b
+        assert left[1] == right[0]
+        claimed[(*left, right[1], how)] += 1
+    assert claimed == ops.products
+
+
+@pytest.mark.parametrize("stage", steps.STAGES)
+def test_the_floor_takes_the_products_that_it_claims(monkeypatch, stage):
+    taken, matmul = [], backend.NumPyOps.matmul
+
+    def counting(self, a, b, out):
+        taken.append((a.shape, b.shape, a.flags.c_contiguous, b.flags.c_contiguous))
+        return matmul(self, a, b, out)
+
+    monkeypatch.setattr(backend.NumPyOps, "matmul", counting)
+    problem = steps.Problem(stage, steps.Sizes(**TINY))
+    steps.floor(problem).step()
+    assert taken == [
+        (a[::-1] if how == "tn" else a, b[::-1] if how == "nt" else b, how != "tn", how != "nt")
+        for a, b, how in steps.products(problem)
+    ]
+
+
+@pytest.mark.parametrize(("k", "expected"), [(3, 2.61), (6, 3.83), (10, 5.46)])
+def test_arithmetic_of_up_down(k, expected):
+    """From the sizes alone: for 100 cases 3 + 2k products with the top weights, 6 with those of each other layer."""
+    by_hand = 2e-9 * 100 * ((3 + 2 * k) * 510 * 2000 + 6 * 500 * 500 + 6 * 784 * 500)
+    problem = steps.Problem(f"up-down k={k}", steps.Sizes(n_batches=1))
+    assert steps.gflop(problem) == pytest.approx(expected, abs=0.005)
+    assert steps.gflop(problem) == pytest.approx(by_hand)
+
+
+def test_arithmetic_of_a_greedy_layer():
+    """Up, down, up, and the statistics of data and reconstruction: five products of 784 x 500 for 100 cases."""
+    problem = steps.Problem("greedy 1", steps.Sizes(n_batches=1))
+    assert steps.gflop(problem) == pytest.approx(5 * 2e-9 * 100 * 784 * 500)
+
+
+# ---- The equality check
+
+
+@pytest.mark.parametrize("stage", ["greedy 1", "greedy 3", "up-down k=3"])
+@pytest.mark.parametrize("who", INSTALLED)
+def test_a_right_rival_passes(who, stage):
+    answer = rows.check_row(who, stage, steps.Sizes(**TINY))
+    assert 0 <= answer["difference"] < equality.TOLERANCE
+
+
+def test_the_check_is_not_of_weights_that_stand_still():
+    problem = steps.Problem("up-down k=3", steps.Sizes(**TINY), **equality.HARD)
+    runner = steps.ours(problem)
+    before = {name: a.copy() for name, a in runner.weights().items()}
+    runner.step()
+    for name, a in runner.weights().items():
+        assert np.abs(a - before[name]).max() > 100 * equality.TOLERANCE, name
+
+
+BROKEN = {
+    "no momentum": lambda row: setattr(row.p, "momentum", 0.0),
+    "no decay": lambda row: setattr(row.p, "decay", 0.0),
+    "another rate": lambda row: setattr(row.p, "rate", 0.99 * row.p.rate),
+    "another batch": lambda row: setattr(row, "batch", iter([1, 0])),
+    "labels as probabilities": lambda row: setattr(row, "one_on", softmax_for(row)),
+}
+
+
+def softmax_for(row):
+    def softmax(x):
+        row.uniform((len(x), 1))
+        e = np.exp(x)
+        return e / e.sum(axis=1, keepdims=True)
+
+    return softmax
+
+
+@pytest.mark.parametrize("stage", ["greedy 3", "up-down k=3"])
+@pytest.mark.parametrize("slip", BROKEN)
+def test_a_broken_rival_is_refused(monkeypatch, slip, stage):
+    def broken(p, uniform):
+        copy = steps.Problem(p.stage, p.sizes, p.rate, p.momentum, p.decay)
+        row = (rivals._TextbookGreedy if p.greedy else rivals._TextbookUpDown)(copy, uniform)
+        BROKEN[slip](row)
+        return steps.Runner(row.step, row.weights)
+
+    monkeypatch.setitem(rows.WHO, "textbook", broken)
+    assert "weights differ" in rows.check_row("textbook", stage, steps.Sizes(**TINY))["refused"]
+
+
+def test_weights_that_are_not_numbers_are_refused(monkeypatch):
+    monkeypatch.setattr(equality, "rival_differs", lambda *a: float("nan"))
+    assert "refused" in rows.check_row("textbook", "greedy 1", steps.Sizes(**TINY))
+
+
+def test_a_rival_that_samples_something_else_is_told():
+    numbers = equality.Numbers()
+    numbers.int16((3, 2))
+    with pytest.raises(ValueError, match=r"\(2, 3\) where this library samples \(3, 2\)"):
+        numbers.replay()((2, 3))
+
+
+def test_the_numbers_of_a_check_are_uniform_and_keep_away_from_their_thresholds():
+    numbers = equality.Numbers()
+    numbers.thresholds = np.linspace(-32767, 32767, 40_000).reshape(200, 200)
+    r = numbers.int16((200, 200))
+    u = numbers.replay()((200, 200))
+    assert np.abs(r - numbers.thresholds).min() >= equality.MARGIN
+    np.testing.assert_allclose(u, (r + 32768.5) / 65536)
+    assert np.abs(np.histogram(u, bins=10, range=(0, 1))[0] / 4000 - 1).max() < 0.1
+
+
+def test_scikit_learn_must_have_the_same_sizes_in_float32(monkeypatch):
+    pytest.importorskip("sklearn")
+    sizes = steps.Sizes(**TINY)
+    assert rows.check_row("sklearn", "greedy 1", sizes) == {"note": rivals.SKLEARN_NOTE}
+    with pytest.raises(NotImplementedError):
+        rows.check_row("sklearn", "greedy 2", sizes)
+    other = rivals.sklearn(steps.Problem("greedy 1", steps.Sizes(**TINY | {"hid": 10})))
+    monkeypatch.setattr(rivals, "sklearn", lambda p: other)
+    assert "refused" in rows.check_row("sklearn", "greedy 1", sizes)
+
+
+# ---- Rows and sums
+
+
+def test_rows_are_timed_in_turns_and_the_floor_is_the_unit(quickly):
+    found = bench.compare("greedy 1", 1, ("floor", "dbn_lite", "textbook"), **TINY)
+    assert [row["who"] for row in found] == ["floor", "dbn_lite", "textbook"]
+    assert found[0]["ratio"] == 1
+    for row in found:
+        assert row["seconds"] > 0
+        assert row["ratio"] == pytest.approx(row["seconds"] / found[0]["seconds"], rel=0.05)
+        low, high = row["range"]
+        assert low <= row["seconds"] <= high
+        assert 10 < row["peak_mib"] < 1000
+        assert row["batch"] == TINY["batch"]
+
+
+def test_a_row_that_does_not_know_the_stage_is_left_out(quickly):
+    assert [row["who"] for row in bench.compare("greedy 2", 1, ("floor", "sklearn"), **TINY)] == ["floor"]
+
+
+def test_a_failing_row_shows_its_error():
+    with pytest.raises(RuntimeError, match=r"the row dbn_lite failed:[^$]*there is no backend called"):
+        bench.Row("greedy 1", "dbn_lite", 1, "abacus", TINY)
+
+
+def test_hours_of_the_paper():
+    """With one second a mini-batch: 3 x 30 and 3 x 100 epochs of 440, and 59 of 600."""
+    measured = [{"stage": stage, "who": "dbn_lite", "threads": 2, "seconds": 1.0} for stage in steps.STAGES]
+    other = [{"stage": stage, "who": "floor", "threads": 2, "seconds": 9.0} for stage in steps.STAGES]
+    assert bench.paper_hours(measured + other, 2) == pytest.approx((390 * 440 + 59 * 600) / 3600)
+    assert bench.paper_hours(measured, 1) is None
+    assert bench.paper_hours(measured[1:], 2) is None
+
+
+def test_every_stage_of_the_paper_is_measured():
+    names = {stage.name for stage in presets.PRESETS["paper"].stages if not stage.all_images}
+    assert names == set(steps.STAGES)
+
+
+@pytest.fixture
+def small_bench(monkeypatch, quickly):
+    """The whole benchmark on a net so small that it takes seconds; the textbook fails its check."""
+    compare = bench.compare
+
+    def check_rows(stage, who, backend_name):
+        return {name: {"refused": "wrong"} if name == "textbook" else {} for name in who if name in KEPT}
+
+    def small(stage, threads, who, backend_name, **sizes):
+        return compare(stage, threads, who, backend_name, **TINY | sizes)
+
+    monkeypatch.setattr(bench, "check_rows", check_rows)
+    monkeypatch.setattr(bench, "compare", small)
+    monkeypatch.setattr(bench, "STAGES", ("greedy 1", "up-down k=3"))
+    monkeypatch.setattr(bench, "paper_hours", lambda rows, threads: 1.25)
+    monkeypatch.setattr(bench, "SWEEPS", {"batch size": [{"batch": 5}]})
+
+
+KEPT = ("floor", "dbn_lite", "textbook")
+
+
+def test_command_prints_what_it_found(small_bench, capsys, tmp_path):
+    out = tmp_path / "bench.json"
+    assert cli.main(["bench", "--backend", "numpy", "--out", str(out)]) == 0
+    printed, said = capsys.readouterr()
+    assert "times the floor" in printed
+    assert "not timed: wrong" in printed
+    assert "paper preset x1  1.25 hours" in printed
+    assert "greedy 1, textbook: refused, wrong" in said
+    result = json.loads(out.read_text())
+    timed = [row for row in result["rows"] if "seconds" in row]
+    assert {row["who"] for row in timed} == {"floor", "dbn_lite"}
+    assert any(row.get("sweep") == "batch size" and row["batch"] == 5 for row in timed)
+    assert result["machine"]["cpu"]
+    assert result["versions"]["numpy"] == np.__version__
+
+
+def test_command_prints_json(small_bench, capsys):
+    assert cli.main(["bench", "--backend", "numpy", "--json"]) == 0
+    assert {"rows", "paper_hours", "settings", "versions", "machine", "date"} == json.loads(
+        capsys.readouterr()[0]
+    ).keys()
