@@ -1,25 +1,56 @@
-"""Figures as pure functions: arrays in, a matplotlib `Figure` out; nothing is shown, saved or remembered."""
+"""Figures as pure functions: arrays in, a matplotlib `Figure` out; nothing is shown, saved or remembered.
+
+Every figure is a white card, so that it reads on a light and on a dark page, and gives each kind of quantity the
+colour that it has in the text. Lines also differ in their dashes, for readers who see the colours as one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import ConnectionPatch
+from matplotlib.ticker import MaxNLocator
 
 INK = "gray_r"  # digits as ink on paper
 SIGNED = "RdBu"  # weights: blue excites, red inhibits
 
+# The colours of book.css on a light page (after Okabe and Ito).
+VISIBLE, HIDDEN, LABEL, WEIGHT, ENERGY = "#0072b2", "#b34700", "#a3467f", "#00795a", "#6b5b00"
+COLOURS = (VISIBLE, HIDDEN, WEIGHT, LABEL, ENERGY)
+DASHES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
+
+
+def _card(width: float, height: float) -> Figure:
+    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+def _axes(figure: Figure, x_label: str, y_label: str) -> Axes:
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    return axes
+
 
 def image_grid(
-    images: np.ndarray, shape: tuple[int, int], columns: int = 10, titles: Sequence[str] = (), signed: bool = False
+    images: np.ndarray,
+    shape: tuple[int, int],
+    columns: int = 10,
+    titles: Sequence[str] = (),
+    signed: bool = False,
+    framed: bool = False,
 ) -> Figure:
     """Pictures (n, height * width) side by side, row by row; values in [0, 1], or any values if `signed`.
 
-    With `signed` the colours are symmetric about zero and share one scale over all pictures.
+    With `signed` the colours are symmetric about zero and share one scale over all pictures. `titles` go to the
+    first pictures, as many as there are: one for each column makes a header. `framed` shows where pictures end.
     """
     rows = -(-len(images) // columns)
-    figure = Figure(figsize=(0.8 * columns, (0.8 + 0.25 * bool(titles)) * rows), layout="constrained")
+    figure = _card(0.8 * columns, 0.8 * rows + 0.25 * -(-len(titles) // columns))
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     limit = float(np.abs(images).max()) or 1.0
     for axis in axes:
@@ -27,19 +58,100 @@ def image_grid(
     for i, (axis, image) in enumerate(zip(axes, images, strict=False)):
         low, colours = (-limit, SIGNED) if signed else (0.0, INK)
         axis.imshow(image.reshape(shape), cmap=colours, vmin=low, vmax=limit if signed else 1.0)
-        if titles:
+        if i < len(titles):
             axis.set_title(titles[i], fontsize="small")
+        if framed:
+            axis.set_axis_on()
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_color("#bbbbbb")
     return figure
 
 
-def curves(series: dict[str, Sequence[float]], x_label: str, y_label: str) -> Figure:
-    """Lines over 1, 2, 3, ..., one for each entry of `series`, labelled by its name."""
-    figure = Figure(figsize=(6, 3.2), layout="constrained")
-    axis = figure.subplots()
-    for name, values in series.items():
-        axis.plot(range(1, len(values) + 1), values, marker="o", markersize=3, label=name)
-    axis.set_xlabel(x_label)
-    axis.set_ylabel(y_label)
+def curves(
+    series: dict[str, Sequence[float]],
+    x_label: str,
+    y_label: str,
+    x: Sequence[float] | None = None,
+    log_y: bool = False,
+) -> Figure:
+    """Lines over x, or over 1, 2, 3, ... without it, one for each entry of `series`, labelled by its name."""
+    figure = _card(5.2, 3)
+    axes = _axes(figure, x_label, y_label)
+    for (name, values), colour, dashes in zip(series.items(), COLOURS, DASHES, strict=False):
+        places = range(1, len(values) + 1) if x is None else x
+        marker = "o" if len(values) <= 30 else None
+        axes.plot(places, values, color=colour, linestyle=dashes, marker=marker, markersize=3, label=name)
+    if x is None:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if log_y:
+        axes.set_yscale("log")
     if len(series) > 1:
-        axis.legend(frameon=False)
+        axes.legend(frameon=False)
+    return figure
+
+
+def probabilities(probs: np.ndarray, found: dict[str, np.ndarray], names: Sequence[str]) -> Figure:
+    """Bars for the probability of each state (n,), and dots for each measurement of it in `found`."""
+    figure = _card(5.2, 2.8)
+    axes = _axes(figure, "state", "probability")
+    places = np.arange(len(probs))
+    axes.bar(places, probs, color="#d0d0d0", label="exact")
+    for (name, values), colour, marker in zip(found.items(), COLOURS, "oxs^v", strict=False):
+        axes.plot(places, values, marker, color=colour, markersize=5, label=name)
+    axes.set_xticks(places, names, rotation=90, family="monospace", fontsize="small")
+    figure.legend(loc="outside upper center", ncols=1 + len(found), frameon=False)
+    return figure
+
+
+def gibbs_chain(visible: np.ndarray, hidden: np.ndarray, shape: tuple[int, int], hid_shape: tuple[int, int]) -> Figure:
+    """Alternating Gibbs sampling as figure 4 draws it: v0 below, up to h0, down to v1, up to h1, and so on.
+
+    visible (n, height * width) and hidden (n, rows * columns), both in [0, 1], in the order of time.
+    """
+    n = len(visible)
+    figure = _card(1.3 * n, 2.6)
+    grid = figure.subplots(2, n, squeeze=False, gridspec_kw={"hspace": 0.25})
+    for t, (below, above) in enumerate(zip(visible, hidden, strict=True)):
+        layers = ((above, hid_shape, "h", HIDDEN), (below, shape, "v", VISIBLE))
+        for axis, (states, size, name, colour) in zip(grid[:, t], layers, strict=True):
+            axis.imshow(states.reshape(size), cmap=INK, vmin=0, vmax=1)
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_color(colour)
+            axis.set_ylabel(f"${name}^{{{t}}}$", rotation=0, color=colour, labelpad=8, va="center")
+        _arrow(figure, grid[1, t], (0.5, 1.02), grid[0, t], (0.5, -0.03))
+        if t + 1 < n:
+            _arrow(figure, grid[0, t], (0.8, -0.03), grid[1, t + 1], (0.2, 1.02))
+    return figure
+
+
+def _arrow(figure: Figure, start: Axes, at: tuple[float, float], end: Axes, to: tuple[float, float]) -> None:
+    arrow = ConnectionPatch(at, to, start.transAxes, end.transAxes, arrowstyle="->", color="#555555")
+    arrow.set_in_layout(False)
+    figure.add_artist(arrow)
+
+
+def benchmark(rows: Sequence[dict[str, Any]]) -> Figure:
+    """Rows of the benchmark: time as a ratio to the products alone (the line at 1), a panel for each number of threads.
+
+    Needs of each row `stage`, `who`, `threads`, `ratio`, `seconds` and `range`; a bar joins the ends of the range.
+    """
+    timed = [row for row in rows if "ratio" in row and "sweep" not in row]
+    stages, who, threads = (list(dict.fromkeys(row[key] for row in timed)) for key in ("stage", "who", "threads"))
+    who.remove("floor")
+    figure = _card(8, 3.4)
+    panels = figure.subplots(1, len(threads), squeeze=False, sharey=True)[0]
+    for axes, n in zip(panels, threads, strict=True):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_title(f"{n} thread{'s' * (n > 1)}", fontsize="medium")
+        axes.axhline(1, color="#555555", linewidth=1)
+        axes.set_xticks(range(len(stages)), stages, rotation=30, ha="right")
+        for i, (name, colour, marker) in enumerate(zip(who, COLOURS, "osD^v", strict=False)):
+            own = [row for row in timed if (row["who"], row["threads"]) == (name, n)]
+            places = [stages.index(row["stage"]) + 0.12 * (i - (len(who) - 1) / 2) for row in own]
+            ratios = np.array([row["ratio"] for row in own])
+            ends = np.array([row["range"] for row in own]).T * ratios / [row["seconds"] for row in own]
+            axes.vlines(places, *ends, color=colour, linewidth=1)
+            axes.plot(places, ratios, marker, color=colour, markersize=5, label=name)
+    panels[0].set_ylabel("time, as a ratio to the floor")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(who), frameon=False)
     return figure

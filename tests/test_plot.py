@@ -1,5 +1,8 @@
 """Figures: what is drawn is what was given, in its place, in its colour."""
 
+import re
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -87,3 +90,63 @@ def test_nothing_is_remembered():
     plot.image_grid(np.zeros((1, 4)), (2, 2))
     plot.curves({"a": [1.0]}, "x", "y")
     assert plt.get_fignums() == before
+
+
+def test_figures_are_white_cards_in_the_colours_of_the_pages():
+    figures = [
+        plot.image_grid(np.zeros((1, 4)), (2, 2)),
+        plot.curves({"a": [1.0]}, "x", "y"),
+        plot.probabilities(np.ones(2) / 2, {}, ["0", "1"]),
+        plot.gibbs_chain(np.zeros((1, 4)), np.zeros((1, 2)), (2, 2), (1, 2)),
+    ]
+    assert [figure.get_facecolor() for figure in figures] == [(1, 1, 1, 1)] * 4
+    root = Path(__file__).parents[1]
+    sheets = (root / "dbn_lite" / "widgets" / "figures.css", root / "book" / "static" / "book.css")
+    css = "".join(sheet.read_text() for sheet in sheets if sheet.exists())
+    for name in ("visible", "hidden", "label", "weight", "energy"):
+        light = re.search(rf"--dbn-{name}: (#\w+);", css)  # the first is that of a light page
+        assert light
+        assert getattr(plot, name.upper()) == light.group(1)
+
+
+def test_a_header_of_titles_needs_one_for_each_column_only():
+    figure = plot.image_grid(np.zeros((4, 4)), (2, 2), columns=2, titles=["a", "b"])
+    assert [axis.get_title() for axis in figure.axes] == ["a", "b", "", ""]
+
+
+def test_framed_pictures_show_where_they_end():
+    figure = plot.image_grid(np.zeros((3, 4)), (2, 2), columns=2, framed=True)
+    assert [axis.axison for axis in figure.axes] == [True, True, True, False]  # no frame around no picture
+
+
+def test_curves_take_their_places_and_a_logarithmic_scale():
+    (axis,) = plot.curves({"a": [1.0, 0.1], "b": [2.0, 0.2]}, "n", "error", x=[1, 8], log_y=True).axes
+    assert [list(line.get_xdata()) for line in axis.lines] == [[1, 8], [1, 8]]
+    assert axis.get_yscale() == "log"
+    assert axis.lines[0].get_linestyle() != axis.lines[1].get_linestyle()  # not by colour alone
+
+
+def test_probabilities_are_bars_and_measurements_dots_on_them():
+    probs, found = np.array([0.1, 0.2, 0.7]), np.array([0.15, 0.25, 0.6])
+    figure = plot.probabilities(probs, {"sampled": found}, ["00", "01", "10"])
+    (axis,) = figure.axes
+    assert [bar.get_height() for bar in axis.patches] == probs.tolist()
+    (dots,) = axis.lines
+    np.testing.assert_array_equal(dots.get_ydata(), found)
+    np.testing.assert_allclose(dots.get_xdata(), [bar.get_x() + bar.get_width() / 2 for bar in axis.patches])
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["00", "01", "10"]
+
+
+def test_a_gibbs_chain_runs_to_the_right_with_hidden_above_visible():
+    visible, hidden = np.arange(12).reshape(3, 4) / 12, np.arange(18).reshape(3, 6) / 18
+    figure = plot.gibbs_chain(visible, hidden, (2, 2), (2, 3))
+    above, below = figure.axes[:3], figure.axes[3:]
+    for axes, states, shape in ((above, hidden, (2, 3)), (below, visible, (2, 2))):
+        for axis, state in zip(axes, states, strict=True):
+            np.testing.assert_array_equal(axis.images[0].get_array(), state.reshape(shape))
+    assert [axis.get_ylabel() for axis in figure.axes] == [f"${layer}^{{{t}}}$" for layer in "hv" for t in range(3)]
+    figure.draw_without_rendering()
+    middles = np.array([axis.get_position().get_points().mean(axis=0) for axis in figure.axes]).reshape(2, 3, 2)
+    assert (middles[0, :, 1] > middles[1, :, 1]).all()
+    assert (np.diff(middles[..., 0], axis=1) > 0).all()
+    assert len(figure.artists) == 3 + 2  # an arrow up at each time, and one on to the next
