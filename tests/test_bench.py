@@ -2,12 +2,14 @@
 
 import importlib.util
 import json
+import sys
 from collections import Counter
 
 import numpy as np
 import pytest
+import standin_cupy
 
-from dbn_lite import backend, bench, cli, presets
+from dbn_lite import backend, bench, cli, gpu, plot, presets
 from dbn_lite.bench import equality, rivals, rows, steps
 
 TINY = {"vis": 12, "hid": 9, "pen": 8, "top": 15, "lab": 4, "batch": 6, "n_batches": 3}
@@ -183,6 +185,36 @@ def test_scikit_learn_must_have_the_same_sizes_in_float32(monkeypatch):
     assert "refused" in rows.check_row("sklearn", "greedy 1", sizes)
 
 
+@pytest.fixture
+def cupy_ops(monkeypatch):
+    """The backend for CuPy on a stand-in: its kernels compiled for the CPU."""
+    if not standin_cupy.COMPILER:
+        pytest.skip("no C compiler here to compile the kernels with")
+    monkeypatch.setitem(sys.modules, "cupy", standin_cupy)
+    monkeypatch.setattr(gpu, "cublas_library", standin_cupy.CuBLAS)
+    monkeypatch.setattr(backend, "_current", backend.current())
+    return backend.use("cupy")
+
+
+@pytest.mark.parametrize("stage", ["greedy 3", "up-down k=3"])
+def test_the_other_backend_is_held_to_numpy(cupy_ops, stage):
+    captured = standin_cupy.launches["graph"]
+    assert rows.check_row("dbn_lite", stage, steps.Sizes())["difference"] < equality.TOLERANCE
+    assert standin_cupy.launches["graph"] > captured  # replayed steps were among those compared
+    assert backend.current() is cupy_ops
+
+
+def test_a_broken_backend_is_refused(cupy_ops, monkeypatch):
+    right = gpu.CuPyOps.accumulate
+    monkeypatch.setattr(gpu.CuPyOps, "accumulate", lambda *a: right(*a[:-2], 0.0, a[-1]))  # no momentum
+    assert "weights differ" in rows.check_row("dbn_lite", "greedy 1", steps.Sizes())["refused"]
+
+
+def test_tf32_is_not_checked(cupy_ops):
+    cupy_ops.name = "cupy-tf32"
+    assert "not checked" in rows.check_row("dbn_lite", "greedy 1", steps.Sizes())["note"]
+
+
 # ---- Rows and sums
 
 
@@ -235,7 +267,8 @@ def small_bench(monkeypatch, quickly):
 
     monkeypatch.setattr(bench, "check_rows", check_rows)
     monkeypatch.setattr(bench, "compare", small)
-    monkeypatch.setattr(bench, "STAGES", ("greedy 1", "up-down k=3"))
+    monkeypatch.setattr(bench, "STAGES", ("greedy 1",))
+    monkeypatch.setattr(bench.os, "cpu_count", lambda: 1)
     monkeypatch.setattr(bench, "paper_hours", lambda rows, threads: 1.25)
     monkeypatch.setattr(bench, "SWEEPS", {"batch size": [{"batch": 5}]})
 
@@ -255,6 +288,7 @@ def test_command_prints_what_it_found(small_bench, capsys, tmp_path):
     timed = [row for row in result["rows"] if "seconds" in row]
     assert {row["who"] for row in timed} == {"floor", "dbn_lite"}
     assert any(row.get("sweep") == "batch size" and row["batch"] == 5 for row in timed)
+    assert result.keys() == {"rows", "paper_hours", "settings", "versions", "machine", "date"}
     assert result["machine"]["cpu"]
     assert result["versions"]["numpy"] == np.__version__
 
@@ -264,3 +298,35 @@ def test_command_prints_json(small_bench, capsys):
     assert {"rows", "paper_hours", "settings", "versions", "machine", "date"} == json.loads(
         capsys.readouterr()[0]
     ).keys()
+
+
+# ---- The plot
+
+
+def some_rows():
+    """Every row of two stages on one and two threads; the ratio of row i is 1 + i / 10, its range a tenth about it."""
+    return [
+        {"stage": s, "who": w, "threads": n, "ratio": r, "seconds": 2 * r, "range": [1.9 * r, 2.1 * r]}
+        for s in ("greedy 1", "up-down k=3")
+        for n in (1, 2)
+        for w, r in zip(bench.ON_CPU, np.arange(10, 16) / 10, strict=True)
+    ]
+
+
+def test_the_plot_shows_ratios_and_ranges():
+    sweep = {"sweep": "batch size", "stage": "up-down k=3", "who": "floor", "threads": 1, "ratio": 7.0, "seconds": 1.0}
+    figure = plot.benchmark([*some_rows(), sweep, {"stage": "greedy 1", "who": "sklearn", "refused": "wrong"}])
+    assert [axes.get_title() for axes in figure.axes] == ["1 thread", "2 threads"]
+    for axes in figure.axes:
+        drawn = {line.get_label(): line.get_ydata() for line in axes.lines[1:]}
+        assert list(drawn) == [name for name in bench.ON_CPU if name != "floor"]
+        for i, ratios in enumerate(drawn.values()):
+            np.testing.assert_allclose(ratios, [1.1 + i / 10] * 2)
+        ends = [np.array(bars.get_segments())[:, :, 1] for bars in axes.collections]
+        np.testing.assert_allclose(ends[0], [[0.95 * 1.1, 1.05 * 1.1]] * 2)
+    assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["greedy 1", "up-down k=3"]
+
+
+def test_rows_of_the_plot_differ_by_colour_and_by_shape():
+    lines = plot.benchmark(some_rows()).axes[0].lines[1:]
+    assert len({line.get_color() for line in lines}) == len({line.get_marker() for line in lines}) == len(lines) == 5

@@ -97,7 +97,7 @@ def _figures(row: Row, floor: float) -> dict[str, Any]:
         "range": [round(min(row.turns), 7), round(max(row.turns), 7)],
         "ratio": round(seconds / floor, 4),
         "gflop_per_s": round(row.first["gflop"] / seconds, 1),
-        "peak_mib": row.last["peak_mib"],
+        **{name: mib for name, mib in row.last.items() if name.endswith("_mib")},
     }
 
 

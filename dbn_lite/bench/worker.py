@@ -47,7 +47,7 @@ def _serve(who: str, problem: steps.Problem) -> None:
     for line in sys.stdin:
         time.sleep(PAUSE)
         _time(step, SETTLE)
-        _say({"seconds": _time(step, int(line)), "peak_mib": round(peak_mib())})
+        _say({"seconds": _time(step, int(line)), "peak_mib": round(peak_mib()), **_on_device()})
 
 
 def _time(step: Any, n: int) -> list[float]:
@@ -68,6 +68,14 @@ def peak_mib() -> float:
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** (20 if sys.platform == "darwin" else 10)
+
+
+def _on_device() -> dict[str, int]:
+    """What CuPy has taken of the GPU's memory, and keeps."""
+    ops = backend.current()
+    if ops.name == "numpy":
+        return {}
+    return {"device_mib": round(ops.xp.get_default_memory_pool().total_bytes() / 2**20)}
 
 
 def _say(answer: dict[str, Any]) -> None:
