@@ -58,6 +58,7 @@ class NumPyOps:
 
     name = "numpy"
     xp = np
+    block = 500  # images to read out at a time: few enough for the caches, many enough for the products
 
     def __init__(self) -> None:
         self._buffers: dict[tuple[tuple[int, ...], type], np.ndarray] = {}

@@ -21,7 +21,6 @@ from .errors import InputError
 from .rbm import RBM, softplus
 
 METHODS = ("deterministic", "stochastic", "average-p", "average-log-p", "gibbs")
-_BLOCK = 500  # images at a time: small enough for the caches, large enough for the products
 
 
 @dataclass
@@ -245,7 +244,7 @@ def evolve(
 
 def _read_out(net: DBN, images: np.ndarray, scores_of: Callable[[Array], Array]) -> np.ndarray:
     ops, images = backend.current(), check_images(images, net.sizes[0])
-    blocks = [images[i : i + _BLOCK] for i in range(0, len(images), _BLOCK)]
+    blocks = [images[i : i + ops.block] for i in range(0, len(images), ops.block)]
     return np.concatenate([ops.to_numpy(scores_of(ops.asarray(block))) for block in blocks])
 
 

@@ -170,6 +170,8 @@ def _operand(a: Array) -> tuple[int, int, bool]:
 class CuPyOps:
     """The operations on CuPy arrays, as `NumPyOps` has them; with `tf32`, products round their factors to 10 bits."""
 
+    block = 10_000  # images to read out at a time: so many that launches cost nothing beside them
+
     def __init__(self, tf32: bool = False) -> None:
         """Set up the first device; raises whatever CuPy does where there is none, or it cannot multiply."""
         import cupy

@@ -214,7 +214,7 @@ class Run:
             self.bar.update(self._cost(stage))
             if self.batch % CHECK_EVERY == 0 or self.batch == self.n_batches:
                 self._check_finite(stage)
-            if self.interrupted or time.monotonic() - clock > CHECKPOINT_SECONDS:
+            if self.interrupted or self._due():
                 clock = self._lap(clock)
                 self._check_finite(stage)  # or a checkpoint would replace the last good one
                 self.rng_state = rng.state
@@ -225,7 +225,10 @@ class Run:
         self._lap(clock)
         self.log[-1]["seconds"] = round(self.seconds, 1)
         self.epoch, self.batch = self.epoch + 1, 0
-        self._save()
+        if self._due():
+            self._save()
+        else:
+            self._write_log()
 
     def _finished(self, stage: Stage) -> bool:
         matched = stage.until_matched and self.epoch > 0 and self.log[-1]["train_error"] <= self.target
@@ -305,13 +308,20 @@ class Run:
         return self._parameters(self.stage) | {f"velocity.{name}": a for name, a in velocity.items()}
 
     def _save(self) -> None:
-        """Write the checkpoint, then the log that it implies."""
+        """Write the checkpoint, and the log as far as it goes."""
         to_numpy = backend.current().to_numpy
         arrays = {name: to_numpy(a) for name, a in self._state().items()}
         arrays |= {f"best.{name}": a for name, a in self.best.items()}
         fields = ("stage_index", "epoch", "batch", "rng_state", "log", "best_error", "seconds")
         meta = {"settings": self._settings} | {name: getattr(self, name) for name in fields}
         store.save_arrays(self.checkpoint, arrays, meta)
+        self.saved = time.monotonic()
+        self._write_log()
+
+    def _due(self) -> bool:
+        return time.monotonic() - self.saved > CHECKPOINT_SECONDS
+
+    def _write_log(self) -> None:
         lines = "".join(json.dumps(row) + "\n" for row in self.log)
         atomic_write(self.out / "log.jsonl", lambda file: file.write(lines.encode()))
 
@@ -327,6 +337,7 @@ class Run:
                 )
         for name, value in meta.items():
             setattr(self, name, value)
+        self.saved = time.monotonic()
         self.best = {name.removeprefix("best."): a for name, a in saved.items() if name.startswith("best.")}
         self._copy_in(saved, self._parameters(self.stage))  # first what a learner is made from ...
         self._begin()
