@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 from matplotlib.figure import Figure as Picture
 
-from dbn_lite import backend, plot
+from dbn_lite import backend, exact, plot
 from dbn_lite.dbn import DBN
 from dbn_lite.errors import InputError
 from dbn_lite.rbm import RBM, mean_v_from_h, sample_h_from_v
@@ -29,7 +29,7 @@ try:
 except ImportError as error:
     raise InputError("the live figures need anywidget; install it with: pip install 'dbn-lite[book]'") from error
 
-__all__ = ["Chain", "Figure", "Filters"]
+__all__ = ["Chain", "ExplainingAway", "Figure", "Filters"]
 
 
 class Figure(anywidget.AnyWidget):
@@ -135,3 +135,24 @@ class Filters(Figure):
         model = self.models["net"]
         weights = backend.current().to_numpy(model.W if isinstance(model, RBM) else model.vishid)
         return plot.image_grid(weights.T[:60, : math.prod(self.shape)], self.shape, columns=15, signed=True)
+
+
+class ExplainingAway(Figure):
+    """Two rare causes of one effect, figure 2 of the paper: what is observed, believed, and lost by independence."""
+
+    NAME = "explaining"
+    CAPTION = (
+        "An earthquake and a truck are rare, and each makes the house jump. It jumps: was it one of them, or both? "
+        "Then observe the truck, and watch the earthquake."
+    )
+
+    def __init__(self, **options: Any):
+        super().__init__(**options)
+
+    def still(self) -> Picture:
+        """The posterior by the paper's numbers, and the best factorial approximation."""
+        net = exact.BeliefNet([np.full((2, 1), 20.0)], [np.array([-20.0]), np.full(2, -10.0)])
+        posterior = exact.net_posterior(net, [1])
+        best = exact.factorial(exact.best_factorial(posterior)[0])
+        cases = ["neither", "truck", "earthquake", "both"]
+        return plot.probabilities(posterior, {"best factorial": best}, cases)

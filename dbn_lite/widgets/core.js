@@ -253,9 +253,8 @@ const DBN = (() => {
     const chance = (s, q, but) => s.reduce((p, on, i) => (i === but ? p : p * (on ? q[i] : 1 - q[i])), 1);
     const fits = all.map((corner) => {
       const q = corner.map((on) => 0.1 + 0.8 * on);
-      for (let sweep = 0; sweep < 1000; sweep++) {
-        q.forEach((_, i) => { q[i] = logistic(total(all, (s, k) => (s[i] ? 1 : -1) * chance(s, q, i) * logP[k])); });
-      }
+      const gain = (i) => total(all, (s, k) => (s[i] ? 1 : -1) * chance(s, q, i) * logP[k]);
+      for (let sweep = 0; sweep < 1000; sweep++) q.forEach((_, i) => { q[i] = logistic(gain(i)); });
       return { q, kl: kl(all.map((s) => chance(s, q)), logP) };
     });
     return fits.reduce((best, fit) => (fit.kl < best.kl - 1e-12 ? fit : best));

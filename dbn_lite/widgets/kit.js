@@ -241,6 +241,24 @@ Object.assign(DBN, (() => {
       return { canvas, draw };
     }
 
+    /** The activities of n units as one rectangle of squares, `wide` pixels across. Returns draw(activities, options). */
+    units(label, n, { wide, into, shape = null }) {
+      const across = Math.ceil(Math.sqrt(n * 1.25)), [rows, columns] = shape ?? [Math.ceil(n / across), across];
+      const made = this.pictures(label, { shape: [rows, columns], gap: 0, size: wide / columns, into });
+      return (activities, options) => {
+        const whole = new Float32Array(rows * columns);
+        whole.set(activities);
+        made.draw([whole], options);
+      };
+    }
+
+    /** A part of the figure under a title. */
+    card(title, into = this.stage, ...nodes) {
+      const made = h("div", { class: "dbn-card" }, h("span", {}, title), ...nodes);
+      into.append(made);
+      return made;
+    }
+
     /** Let a canvas choose: by pointer at fractions (x, y) of its size, by arrow keys from where the choice stands. */
     pickable(canvas, at, moved, pick) {
       const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -276,7 +294,40 @@ Object.assign(DBN, (() => {
       into.append(made);
       return made;
     }
+
+    /** Curves over steps 0, 1, 2, ..., told apart by colour and dashes, below their names: kinds is {name: kind}.
+     * Returns draw(series, {steps, marks}): a list of numbers each, the width in steps, steps marked by a line. */
+    curves(label, kinds, into = this.stage) {
+      const names = Object.keys(kinds), top = 16 * names.length + 12, bottom = top + 120;
+      const svg = set(this.svg(label, 340, bottom + 8, into), { "font-size": 12 });
+      const line = (points, k) => h("polyline", { points: points.map((at) => at.join()).join(" "), fill: "none",
+        style: `stroke: var(--dbn-${kinds[names[k]]})`, "stroke-width": 2.5, "stroke-dasharray": ["none", "8 3", "2 3"][k] });
+      return (series, { steps = 1, marks = [] } = {}) => {
+        const low = Math.min(...series.flat()), high = Math.max(...series.flat(), low + 1e-9);
+        const x = (t) => 58 + (276 * t) / Math.max(steps, 1), y = (value) => bottom - (120 * (value - low)) / (high - low);
+        svg.replaceChildren(
+          ...[low, high].map((value) => h("text", { x: 52, y: y(value) + 4, "text-anchor": "end" }, signed(value))),
+          ...marks.map((t) => h("path", { d: `M${x(t)} ${top}V${bottom}`, stroke: "currentcolor", "stroke-opacity": 0.5 })),
+          ...series.flatMap((values, k) => [line(values.map((value, t) => [x(t), y(value)]), k), h("circle",
+            { cx: x(values.length - 1), cy: y(values.at(-1)), r: 4, style: `fill: var(--dbn-${kinds[names[k]]})` })]),
+          ...names.flatMap((name, k) => [line([[0, 16 * k + 8], [46, 16 * k + 8]], k), h("text", { x: 52, y: 16 * k + 12 }, name)]),
+        );
+      };
+    }
   }
+
+  /** A number to three places, with a minus sign that is one. */
+  const signed = (x, places = 3) => x.toFixed(places).replace(/^-(0\.?0*)$/, "$1").replace("-", "−");
+
+  /** Make a part of a drawing a button. */
+  const pressable = (node, action) => set(node, {
+    role: "button", tabindex: 0, class: "dbn-press", onclick: action,
+    onkeydown: (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      action();
+    },
+  });
 
   const largest = (image) => image.reduce((most, x) => Math.max(most, Math.abs(x)), 1e-9);
 
@@ -392,5 +443,5 @@ Object.assign(DBN, (() => {
     else queueMicrotask(mountAll); // once the figures below are known
   }
   const figure = (name, spec) => { specs[name] = spec; };
-  return { figure, h, set, mount, mountAll, render, calm };
+  return { figure, h, set, signed, pressable, mount, mountAll, render, calm };
 })());
