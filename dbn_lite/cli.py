@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from . import backend, bench, data, plot, sources, store, train
-from .dbn import METHODS, generate, predict
+from .dbn import DBN, METHODS, generate, predict
 from .errors import InputError
 from .files import atomic_write
 from .presets import PRESETS, preset_named
 
 DREAM_STEPS = 300  # Gibbs iterations between a noise image and the digit that goes into the embedded set
+DREAM_TRIES = 25  # batches of 700 dreams of a digit before its net is given up
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -82,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     of_generate.add_argument("net", metavar="NET.npz")
     of_generate.add_argument("--label", type=int, default=None, help="clamp this digit (default: labels are free)")
     of_generate.add_argument("--n", type=int, default=10, help="how many (default: %(default)s)")
-    of_generate.add_argument("--steps", type=int, default=1000, help="Gibbs iterations (default: %(default)s)")
+    of_generate.add_argument("--steps", type=int, default=300, help="Gibbs iterations (default: %(default)s)")
     of_generate.add_argument("--seed", type=int, default=0)
     of_generate.add_argument("--out", type=Path, required=True, metavar="FILE.png")
 
@@ -108,15 +110,27 @@ def _data(a: argparse.Namespace) -> dict[str, Any]:
 
 
 def _dream(a: argparse.Namespace) -> dict[str, Any]:
-    """1,400 digits of each class, in mixed order, as the embedded set; the last 2,000 are for testing."""
+    """1,400 readable digits of each class, in mixed order, as the embedded set; the last 2,000 are for testing."""
     net, out = store.load(a.what), a.out or sources.shipped("registry.json").with_name(sources.DREAMED)
     rng = backend.current().random(a.seed, "dream")
-    images = np.concatenate([generate(net, digit, 1400, DREAM_STEPS, rng) for digit in range(net.n_labels)])
+    digits = tqdm(range(net.n_labels), desc="dreaming", unit="digit", disable=a.json)
+    images = np.concatenate([_readable_dreams(net, digit, 1400, rng) for digit in digits])
     labels = np.repeat(np.arange(net.n_labels), 1400)
     order = np.random.default_rng(a.seed).permutation(len(labels))
     about = {"net": store.read_meta(a.what), "steps": DREAM_STEPS, "seed": a.seed}
     data.write_dreamed(out, images[order], labels[order], meta=about)
     return {"images": len(images), "bytes": Path(out).stat().st_size, "written": str(out)}
+
+
+def _readable_dreams(net: DBN, digit: int, n: int, rng: backend.Random) -> np.ndarray:
+    """n dreams of a digit, (n, vis), that the net itself reads as that digit when it sees them."""
+    kept: list[np.ndarray] = []
+    for _ in range(DREAM_TRIES):
+        dreams = generate(net, digit, n // 2, DREAM_STEPS, rng)
+        kept.extend(dreams[predict(net, dreams) == digit])
+        if len(kept) >= n:
+            return np.stack(kept[:n])
+    raise InputError(f"the net reads few of its dreams of {digit} as {digit}; train it longer.")
 
 
 def _train(a: argparse.Namespace) -> dict[str, Any]:

@@ -214,7 +214,7 @@ def start_from_noise(net: DBN, label: int | None, n: int, rng: backend.Random) -
     return penlab
 
 
-def generate(net: DBN, label: int | None, n: int, steps: int = 1000, rng: backend.Random | int = 0) -> np.ndarray:
+def generate(net: DBN, label: int | None, n: int, steps: int = 300, rng: backend.Random | int = 0) -> np.ndarray:
     """n images, (n, vis) probabilities as NumPy float32, from n chains of `steps` Gibbs iterations each (section 7).
 
     The label is clamped, or free where it is None. Each chain starts from an up-pass of random pixels.

@@ -235,6 +235,7 @@ def test_generate_draws_nets_of_any_size(call, pixels):
 def test_dream_writes_the_embedded_set(call, monkeypatch, tmp_path):
     """At first without one, and with a net whose picture is easy to know again."""
     monkeypatch.setattr(cli, "DREAM_STEPS", 1)
+    monkeypatch.setattr(cli, "predict", lambda net, images: Whatever(images))
     store.save(picture_net(), "net.npz", seed=5)
     os.remove(tmp_path / "package" / "_data" / sources.DREAMED)
     result = call("data", "dream", "net.npz", "--seed", 1)
@@ -250,15 +251,39 @@ def test_dream_writes_the_embedded_set(call, monkeypatch, tmp_path):
     assert call("data", "dream", "net.npz", "--out", "mine.npz")["written"] == "mine.npz"
 
 
-def test_dreams_carry_the_label_they_were_dreamed_with(monkeypatch, call, capsys):
-    """A stand-in for the chains: each class leaves its number as a shade."""
-    shades = lambda net, digit, n, steps, rng: np.full((n, 784), digit / 10, np.float32)  # noqa: E731
+class Whatever:
+    """A reading that agrees with every digit."""
+
+    def __init__(self, images):
+        self.n = len(images)
+
+    def __eq__(self, digit):
+        return np.ones(self.n, bool)
+
+
+def shades(net, digit, n, steps, rng):
+    """A stand-in for the chains: each class leaves its number as a shade, but every third dream leaves 0."""
+    images = np.full((n, 784), digit / 10, np.float32)
+    images[::3] = 0
+    return images
+
+
+def test_dreams_carry_the_label_that_the_net_reads_in_them(monkeypatch, call):
     monkeypatch.setattr(cli, "generate", shades)
+    monkeypatch.setattr(cli, "predict", lambda net, images: np.rint(10 * images[:, 0]))
     store.save(picture_net(), "net.npz")
     call("data", "dream", "net.npz")
     dreamed = data.load("dreamed")
     np.testing.assert_array_equal(np.rint(10 * dreamed.train_images[:, 0]), dreamed.train_labels)
     np.testing.assert_array_equal(np.rint(10 * dreamed.test_images[:, 0]), dreamed.test_labels)
+
+
+def test_a_net_that_cannot_read_its_dreams_writes_none(monkeypatch, capsys, call, tmp_path):
+    monkeypatch.setattr(cli, "DREAM_STEPS", 1)
+    store.save(picture_net(), "net.npz")
+    assert cli.main(["data", "dream", "net.npz", "--out", "mine.npz"]) == 2  # it reads the label 0 in everything
+    assert "the net reads few of its dreams of 1 as 1; train it longer." in capsys.readouterr().err
+    assert not (tmp_path / "mine.npz").exists()
 
 
 def test_the_command_is_installed_under_its_name():
