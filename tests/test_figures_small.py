@@ -49,9 +49,9 @@ def jumping(bias: Any = (-10, -10, -20), weight: Any = (20, 20)) -> exact.Belief
     return exact.BeliefNet([np.reshape(weight, (2, 1))], [bias[2:], bias[:2]])
 
 
-def unit(visit: Opened, name: str) -> Any:
-    """A unit of the net, as the button that it is."""
-    return visit.page.get_by_role("button", name=re.compile(f"^{name}[:,]"))
+def unit(visit: Opened, name: str, said: str = "") -> Any:
+    """A unit of the net, as the button that it is, perhaps when it says what is observed."""
+    return visit.page.get_by_role("button", name=re.compile(f"^{name} {said}"))
 
 
 def close(found: Any, expected: Any) -> None:
@@ -78,7 +78,7 @@ def test_observing_the_truck_explains_the_earthquake_away(opened: Any) -> None:
     visit, net = opened("explaining"), jumping()
     posterior = exact.net_posterior(net, [1])
     unit(visit, "Truck").click()
-    unit(visit, "Truck: observed on").wait_for()
+    unit(visit, "Truck", "observed on").wait_for()
     given = posterior * [0, 1, 0, 1] / posterior[[1, 3]].sum()
     close(bars(visit, "Exact posterior P"), given)
     close(bars(visit, "Best factorial Q"), given)  # one free unit is always independent
@@ -91,9 +91,9 @@ def test_observing_the_truck_explains_the_earthquake_away(opened: Any) -> None:
 
 def test_without_the_effect_the_causes_are_independent(opened: Any) -> None:
     visit = opened("explaining")
-    for said in ("observed off", "not observed"):
+    for said in ("observed off", r"\d"):
         unit(visit, "House jumps").press("Space")
-        unit(visit, f"House jumps: {said}").wait_for()
+        unit(visit, "House jumps", said).wait_for()
         visit.page.wait_for_timeout(100)
         p = exact.net_posterior(jumping(), [0]) if said == "observed off" else np.exp(exact.net_log_prior(jumping()))
         close(bars(visit, "Exact posterior P"), p)
@@ -117,10 +117,93 @@ def test_sliders_change_the_net_and_the_paper_comes_back(opened: Any) -> None:
     close(bars(visit, "Exact posterior P"), exact.net_posterior(jumping(), [1]))
 
 
+# The infinite net
+
+TINY = widgets.InfiniteNet.MACHINE
+UPPER = exact.BoltzmannMachine(widgets.InfiniteNet.OTHER_W, TINY.vis_bias, TINY.hid_bias)
+
+
+def cut(depth: int, tied: bool = True) -> exact.BeliefNet:
+    """V0 <- H0 <- V1 <- ... with independent units at the top."""
+    above = TINY if tied else UPPER
+    weights = [TINY.W.T, *([above.W, above.W.T][k % 2] for k in range(depth - 1))]
+    return exact.BeliefNet(weights, [[TINY.vis_bias, TINY.hid_bias][k % 2] for k in range(depth + 1)])
+
+
+def by_hand(depth: int, tied: bool, v: list[int]) -> list[float]:
+    """Interactions in H0 of prior, likelihood and posterior, and KL(Q || P) of the up-pass, from the whole joint."""
+    joint = exact.net_log_joint(cut(depth, tied)).reshape(8, 4, -1)
+    both = exact.log_sum(joint, axis=2)
+    prior, given_v = exact.log_sum(both, axis=0), both[exact.state_index(v, 3)[0]]
+    posterior = given_v - exact.log_sum(given_v)
+    interactions = [float(np.array([1, -1, -1, 1]) @ x) for x in (prior, given_v - prior, posterior)]
+    return [*interactions, exact.kl(exact.prob_h_given_v(TINY, v)[0], np.exp(posterior))]
+
+
+def shown(visit: Opened) -> list[float]:
+    return [*numbers(visit.text(".dbn-formula")), numbers(visit.text(".dbn-status"))[0]]
+
+
+def states(visit: Opened, layer: str) -> list[list[int]]:
+    """The states of a layer: the chain's and the net's."""
+    label = visit.page.get_by_role("button", name=re.compile(f"^{layer}:")).get_attribute("aria-label")
+    return [[int(x) for x in side] for side in label.split(": ")[1].split(",")]
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_interactions_in_the_unrolled_net(opened: Any, tied: bool) -> None:
+    visit = opened("infinite")
+    if not tied:
+        visit.page.get_by_label("Tied weights").press("Space")
+    for depth in range(1, 7):
+        visit.says(f"Layers above the data: {depth}.")
+        assert shown(visit) == pytest.approx(by_hand(depth, tied, [1, 0, 1]), abs=6e-4)
+        visit.press("Step")
+    for _ in range(3):
+        visit.press("Step")  # as far as it goes, 8 layers
+    visit.says("Layers above the data: 8.")
+    prior, likelihood, posterior, off = shown(visit)
+    assert prior == pytest.approx(np.array([1, -1, -1, 1]) @ widgets.InfiniteNet.log_prior(8, tied), abs=6e-4)
+    complementary = np.array([1, -1, -1, 1]) @ exact.log_prob_h(TINY)  # of the net without end
+    assert likelihood == pytest.approx(-complementary, abs=6e-4)
+    assert (abs(posterior) < 0.25 and off < 0.02) == tied
+    visit.choose("Data v0", "010")
+    assert shown(visit)[:3] == [prior, likelihood, posterior]  # the same for every v
+    visit.choose("Data v0", "110")
+    visit.press("Reset")
+    assert shown(visit) == pytest.approx(by_hand(1, tied, [1, 1, 0]), abs=6e-4)
+
+
+def test_chain_and_net_are_in_the_same_states_when_tied(opened: Any) -> None:
+    visit, seen, differ = opened("infinite"), [], 0
+    for _ in range(7):
+        visit.press("Step")
+    p_h = exact.mean_h_from_v(TINY, [1, 0, 1])[0]
+    for seed in range(40):
+        visit.type("Seed", seed)
+        layers = [states(visit, f"{'VH'[k % 2]}{k // 2}") for k in range(9)]
+        assert layers[0] == [[1, 0, 1]] * 2
+        assert all(chain == net for chain, net in layers)
+        visit.says("in the same states")
+        seen.append(layers[1][0])
+    assert np.all(np.abs(np.mean(seen, axis=0) - p_h) < 4 * np.sqrt(p_h * (1 - p_h) / 40))
+    visit.page.get_by_label("Tied weights").press("Space")
+    for seed in range(5):
+        visit.type("Seed", seed)
+        h0, v1 = states(visit, "H0"), states(visit, "V1")
+        assert h0[0] == h0[1] == seen[seed]  # W leads there in both
+        differ += v1[0] != v1[1]
+        visit.page.get_by_role("button", name=re.compile("^V1:")).click()
+        visit.says("Layer V1:")
+        expected = exact.mean_v_from_h(UPPER, [h0[1]])[0]
+        assert numbers(visit.text(".dbn-status"))[1:] == pytest.approx(expected, abs=6e-4)
+    assert differ
+
+
 # The stills
 
 
-STILLS = [widgets.ExplainingAway()]
+STILLS = [widgets.ExplainingAway(), widgets.InfiniteNet()]
 
 
 @pytest.mark.parametrize("widget", STILLS, ids=lambda widget: widget.NAME)

@@ -11,6 +11,7 @@ import html
 import io
 import json
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -156,3 +157,34 @@ class ExplainingAway(Figure):
         best = exact.factorial(exact.best_factorial(posterior)[0])
         cases = ["neither", "truck", "earthquake", "both"]
         return plot.probabilities(posterior, {"best factorial": best}, cases)
+
+class InfiniteNet(Figure):
+    """The infinite net with tied weights, figure 3 of the paper, beside the Gibbs chain that it unrolls."""
+
+    NAME = "infinite"
+    CAPTION = (
+        "An infinite net with tied weights, cut after a few layers, beside the Gibbs chain of its machine. Given the "
+        "data, the two units of H0 compete. What must the layers above contribute, so that they no longer do?"
+    )
+    MACHINE = exact.BoltzmannMachine(  # the script has the same numbers
+        W=np.array([[2, 2.5], [2.5, 2], [2, 1.5]]), vis_bias=np.array([-3, -3, -2.5]), hid_bias=np.array([0, -0.5])
+    )
+    OTHER_W: ClassVar = np.array([[-2, 1], [1, 3], [2, -1]])  # above H0 when the weights are not tied
+
+    @classmethod
+    def log_prior(cls, depth: int, tied: bool = True) -> np.ndarray:
+        """log p(H0), (4,), of the net that ends with independent units `depth` layers above the data."""
+        W = cls.MACHINE.W if tied else cls.OTHER_W
+        down, bias = [W.T, W], [cls.MACHINE.vis_bias, cls.MACHINE.hid_bias]
+        layers = range(1, depth + 1)
+        return exact.net_log_prob(exact.BeliefNet([down[k % 2] for k in layers[:-1]], [bias[k % 2] for k in layers]))
+
+    def still(self) -> Picture:
+        """How much the two units of H0 interact in the prior, the likelihood and the posterior, by depth."""
+        interaction = np.array([1, -1, -1, 1])
+        prior = [float(interaction @ self.log_prior(depth)) for depth in range(1, 9)]
+        inputs = exact.binary_states(2) @ self.MACHINE.W.T + self.MACHINE.vis_bias
+        likelihood = float(interaction @ exact.log_prob_logistic(inputs, np.zeros((1, 3)))[:, 0])  # of v = 000, or any
+        posterior = [x + likelihood for x in prior]
+        lines: dict[str, Sequence[float]] = {"prior": prior, "likelihood": [likelihood] * 8, "posterior": posterior}
+        return plot.curves(lines, "layers above the data", "interaction in H0 (nats)")

@@ -296,18 +296,20 @@ Object.assign(DBN, (() => {
     }
 
     /** Curves over steps 0, 1, 2, ..., told apart by colour and dashes, below their names: kinds is {name: kind}.
-     * Returns draw(series, {steps, marks}): a list of numbers each, the width in steps, steps marked by a line. */
+     * Returns draw(series, {steps, marks, range}): a list of numbers each, the width in steps, steps to mark, values to
+     * make room for. */
     curves(label, kinds, into = this.stage) {
       const names = Object.keys(kinds), top = 16 * names.length + 12, bottom = top + 120;
       const svg = set(this.svg(label, 340, bottom + 8, into), { "font-size": 12 });
       const line = (points, k) => h("polyline", { points: points.map((at) => at.join()).join(" "), fill: "none",
         style: `stroke: var(--dbn-${kinds[names[k]]})`, "stroke-width": 2.5, "stroke-dasharray": ["none", "8 3", "2 3"][k] });
-      return (series, { steps = 1, marks = [] } = {}) => {
-        const low = Math.min(...series.flat()), high = Math.max(...series.flat(), low + 1e-9);
+      return (series, { steps = 1, marks = [], range = [] } = {}) => {
+        const low = Math.min(...range, ...series.flat()), high = Math.max(...range, ...series.flat(), low + 1e-9);
         const x = (t) => 58 + (276 * t) / Math.max(steps, 1), y = (value) => bottom - (120 * (value - low)) / (high - low);
+        const rule = (d) => h("path", { d, stroke: "currentcolor", "stroke-opacity": 0.5 });
         svg.replaceChildren(
           ...[low, high].map((value) => h("text", { x: 52, y: y(value) + 4, "text-anchor": "end" }, signed(value))),
-          ...marks.map((t) => h("path", { d: `M${x(t)} ${top}V${bottom}`, stroke: "currentcolor", "stroke-opacity": 0.5 })),
+          ...marks.map((t) => rule(`M${x(t)} ${top}V${bottom}`)), low < 0 && high > 0 ? rule(`M58 ${y(0)}H334`) : "",
           ...series.flatMap((values, k) => [line(values.map((value, t) => [x(t), y(value)]), k), h("circle",
             { cx: x(values.length - 1), cy: y(values.at(-1)), r: 4, style: `fill: var(--dbn-${kinds[names[k]]})` })]),
           ...names.flatMap((name, k) => [line([[0, 16 * k + 8], [46, 16 * k + 8]], k), h("text", { x: 52, y: 16 * k + 12 }, name)]),
@@ -318,16 +320,6 @@ Object.assign(DBN, (() => {
 
   /** A number to three places, with a minus sign that is one. */
   const signed = (x, places = 3) => x.toFixed(places).replace(/^-(0\.?0*)$/, "$1").replace("-", "−");
-
-  /** Make a part of a drawing a button. */
-  const pressable = (node, action) => set(node, {
-    role: "button", tabindex: 0, class: "dbn-press", onclick: action,
-    onkeydown: (event) => {
-      if (event.key !== "Enter" && event.key !== " ") return;
-      event.preventDefault();
-      action();
-    },
-  });
 
   const largest = (image) => image.reduce((most, x) => Math.max(most, Math.abs(x)), 1e-9);
 
@@ -443,5 +435,5 @@ Object.assign(DBN, (() => {
     else queueMicrotask(mountAll); // once the figures below are known
   }
   const figure = (name, spec) => { specs[name] = spec; };
-  return { figure, h, set, signed, pressable, mount, mountAll, render, calm };
+  return { figure, h, set, signed, mount, mountAll, render, calm };
 })());

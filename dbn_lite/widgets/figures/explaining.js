@@ -10,20 +10,13 @@ DBN.figure("explaining", {
     const chance = (p) => (p > 0 && p < 5e-4 ? p.toExponential(1).replace("-", "−") : p.toFixed(4));
     const power = (x) => ["e", h("sup", {}, signed(x, 1))];
 
-    const top = fig.row(), table = h("table");
-    const svg = set(fig.svg("The net: press a unit to observe it", 300, 240, top), { role: "group", "font-size": 13 });
-    const places = [[70, 55], [230, 55], [150, 180]], text = (x, y) => h("text", { x, y, "text-anchor": "middle" });
-    const wires = [text(75, 130), text(225, 130)];
-    svg.append(...wires, ...[0, 1].map((i) => h("path", { d: `M${places[i]} L150 180`, stroke: "var(--dbn-weight)" })));
-    const units = names.map((name, i) => {
-      const [x, y] = places[i], ring = { cx: x, cy: y, r: 30 }, fill = (kind) => ({ style: `fill: var(--dbn-${kind})` });
-      const level = h("circle", { ...ring, ...fill(i < 2 ? "hidden" : "visible") });
-      const value = text(x, y + 5), title = text(x, i < 2 ? y - 40 : y + 48);
-      const turn = () => { seen[i] = { null: 1, 1: 0, 0: null }[seen[i]]; fig.redraw(); };
-      const node = DBN.pressable(h("g", {}, h("circle", { ...ring, ...fill("paper") }), level, value, title), turn);
-      svg.append(node);
-      return { name, level, value, title, node };
-    });
+    const top = fig.row(), table = h("table"), wires = [0, 1].map((i) => h("span", { class: `dbn-wire-${i}` }));
+    const units = names.map((_, i) => h("button", { type: "button", class: `dbn-unit-${i}`, onclick: () => {
+      seen[i] = { null: 1, 1: 0, 0: null }[seen[i]];
+      fig.redraw();
+    } }));
+    top.append(h("div", { class: "dbn-net", role: "group", "aria-label": "The net: press a unit to observe it" },
+      h("svg", { viewBox: "0 0 100 75", "aria-hidden": "true" }, h("path", { d: "M17 18L50 55L83 18" })), wires, units));
     fig.card("Exact posterior P of the causes, from prior × likelihood", top, table);
     const [ofP, ofQ] = [["Exact posterior P", "hidden"], ["Best factorial Q", "energy"]].map(([title, kind]) =>
       fig.bars(title, cases, { kind, into: fig.card(title) }));
@@ -45,13 +38,10 @@ DBN.figure("explaining", {
       const { q, kl } = exact.bestFactorial(logP);
       const on = [p[2] + p[3], p[1] + p[3], seen[2] ?? exact.total(p, (x, s) => x * Math.exp(jumps[s][1]))];
       const scale = Math.sqrt(on[0] * (1 - on[0]) * on[1] * (1 - on[1]));
-      units.forEach(({ name, level, value, title, node }, i) => {
-        const free = seen[i] === null, said = free ? "not observed" : `observed ${seen[i] ? "on" : "off"}`;
-        const [stroke, width] = free ? ["var(--dbn-edge)", 1] : ["var(--dbn-accent)", 4];
-        set(level, { "fill-opacity": 0.5 * on[i], stroke, "stroke-width": width });
-        value.textContent = free ? chance(on[i]) : said.slice(9);
-        title.textContent = `${name} (${signed(bias[i], 1)})`;
-        set(node, { "aria-label": `${name}: ${said}, on with probability ${chance(on[i])}` });
+      units.forEach((unit, i) => {
+        const said = seen[i] === null ? chance(on[i]) : `observed ${seen[i] ? "on" : "off"}`;
+        unit.replaceChildren(names[i], h("br"), h("strong", {}, said), h("br"), `bias ${signed(bias[i], 1)}`);
+        set(unit, { style: `--dbn-on: ${32 * on[i]}%`, "aria-pressed": `${seen[i] !== null}` });
       });
       wires.forEach((wire, i) => { wire.textContent = signed(weight[i], 1); });
       const cell = (s) => h("td", {}, h("strong", {}, chance(p[s])), h("br"), power(prior[s]), " × ", power(likelihood[s]));
