@@ -30,7 +30,7 @@ try:
 except ImportError as error:
     raise InputError("the live figures need anywidget; install it with: pip install 'dbn-lite[book]'") from error
 
-__all__ = ["Chain", "ExplainingAway", "Figure", "Filters"]
+__all__ = ["Chain", "ExplainingAway", "Figure", "Filters", "InfiniteNet"]
 
 
 class Figure(anywidget.AnyWidget):
@@ -157,6 +157,7 @@ class ExplainingAway(Figure):
         best = exact.factorial(exact.best_factorial(posterior)[0])
         cases = ["neither", "truck", "earthquake", "both"]
         return plot.probabilities(posterior, {"best factorial": best}, cases)
+
 
 class InfiniteNet(Figure):
     """The infinite net with tied weights, figure 3 of the paper, beside the Gibbs chain that it unrolls."""
