@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     """What the commands are and take."""
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
-    common.add_argument("--backend", default="auto", help="auto, numpy or cupy (default: %(default)s)")
+    common.add_argument("--backend", default="auto", help="auto, numpy, cupy or cupy-tf32 (default: %(default)s)")
     parser = argparse.ArgumentParser(
         prog="dbn-lite", description="Deep belief nets, as Hinton, Osindero and Teh (2006)."
     )
