@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from test_figures import Opened, browser, folder, pytestmark, site  # noqa: F401
+from test_widgets import run
 
 from dbn_lite import exact, widgets
 
@@ -200,10 +201,89 @@ def test_chain_and_net_are_in_the_same_states_when_tied(opened: Any) -> None:
     assert differ
 
 
+# Learning by contrastive divergence
+
+PATTERNS = np.array([[1, 1, 0, 0], [0, 0, 1, 1], [1, 0, 1, 0], [0, 1, 0, 1]])
+
+
+def first_machine(seed: int, width: float) -> exact.BoltzmannMachine:
+    """A machine of 4 and 4 units with the weights, of that width, that the figures draw from a seed."""
+    u = run("const rng = DBN.random(given.seed); return Array.from({ length: 16 }, rng);", seed=seed)
+    return exact.BoltzmannMachine(width * (np.reshape(u, (4, 4)) - 0.5), np.zeros(4), np.zeros(4))
+
+
+def moved(machine: exact.BoltzmannMachine, way: exact.Statistics, rate: float) -> exact.BoltzmannMachine:
+    return exact.BoltzmannMachine(
+        machine.W + rate * way.W, machine.vis_bias + rate * way.vis_bias, machine.hid_bias + rate * way.hid_bias
+    )
+
+
+def angle_and_length(way: exact.Statistics, ml: exact.Statistics) -> tuple[float, float]:
+    a, b = (np.concatenate([part.ravel() for part in g]) for g in (ml, way))
+    lengths = np.linalg.norm(a), np.linalg.norm(b)
+    return float(np.degrees(np.arccos(min(1, a @ b / lengths[0] / lengths[1])))), float(lengths[1] / lengths[0])
+
+
+@pytest.mark.parametrize(("k", "seed"), [(1, 0), (3, 4)])
+def test_learning_takes_the_mean_steps_of_contrastive_divergence(opened: Any, k: int, seed: int) -> None:
+    visit, machine = opened("learning"), first_machine(seed, 4)
+    visit.type("Seed", seed)
+    visit.choose("k", str(k))
+    p0 = exact.data_distribution(machine, PATTERNS)
+    for update in range(41):
+        way, ml = exact.expected_cd_gradient(machine, PATTERNS, k), exact.ml_gradient(machine, PATTERNS)
+        if update in (0, 1, 40):
+            visit.says(f"Updates: {update}.")
+            *divergences, angle, length = numbers(visit.text(".dbn-status"))
+            assert divergences == pytest.approx(exact.contrastive_divergence(machine, p0, k), abs=6e-5)
+            assert (angle, length) == pytest.approx(angle_and_length(way, ml), abs=0.06)
+        machine = moved(machine, way, 1.0)
+        visit.page.get_by_role("button", name="Step").click()
+    p = np.exp(exact.log_prob(machine, PATTERNS))
+    visit.page.wait_for_timeout(100)
+    assert bars(visit, "P∞") == pytest.approx([*p, 1 - p.sum()], abs=6e-4)
+    visit.press("Reset")
+    visit.says("Updates: 0.")
+    assert numbers(visit.text(".dbn-status"))[0] == pytest.approx(
+        exact.contrastive_divergence(first_machine(seed, 4), p0, k)[0], abs=6e-5
+    )
+
+
+def test_learning_by_the_exact_gradient_follows_it(opened: Any) -> None:
+    visit, machine = opened("learning"), first_machine(0, 4)
+    visit.choose("Learn by", "exact gradient")
+    keys(visit, "Rate", "ArrowRight", 5)  # to 1.5
+    for _ in range(20):
+        machine = moved(machine, exact.ml_gradient(machine, PATTERNS), 1.5)
+    for _ in range(20):
+        visit.page.locator(".dbn-figure").press("s")
+    visit.says("Updates: 20.")
+    of_data, _, _, angle, length = numbers(visit.text(".dbn-status"))
+    p0 = exact.data_distribution(machine, PATTERNS)
+    assert of_data == pytest.approx(exact.contrastive_divergence(machine, p0, 1)[0], abs=6e-5)
+    assert (angle, length) == (0, 1)
+
+
+def test_chains_scatter_about_the_mean_of_contrastive_divergence(opened: Any) -> None:
+    """What one chain a pattern follows, over many seeds of the same machine, has CD-1's mean as its mean."""
+    visit = opened("learning")
+    visit.choose("Learn by", "CD-k, a chain each")
+    lengths, angles = [], []
+    for seed in range(12):
+        visit.type("Seed", seed)
+        angle, length = numbers(visit.text(".dbn-status"))[3:]
+        machine = first_machine(seed, 4)
+        mean = angle_and_length(exact.expected_cd_gradient(machine, PATTERNS, 1), exact.ml_gradient(machine, PATTERNS))
+        angles.append(np.cos(np.radians(angle)) * length - np.cos(np.radians(mean[0])) * mean[1])
+        lengths.append(length - mean[1])
+    assert np.abs(lengths).min() > 0  # not the mean itself
+    assert abs(np.mean(angles)) < 4 * np.std(angles) / np.sqrt(12)  # along the exact gradient, on average as far
+
+
 # The stills
 
 
-STILLS = [widgets.ExplainingAway(), widgets.InfiniteNet()]
+STILLS = [widgets.ExplainingAway(), widgets.InfiniteNet(), widgets.LearningCD()]
 
 
 @pytest.mark.parametrize("widget", STILLS, ids=lambda widget: widget.NAME)

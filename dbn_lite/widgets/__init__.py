@@ -30,7 +30,7 @@ try:
 except ImportError as error:
     raise InputError("the live figures need anywidget; install it with: pip install 'dbn-lite[book]'") from error
 
-__all__ = ["Chain", "ExplainingAway", "Figure", "Filters", "InfiniteNet"]
+__all__ = ["Chain", "ExplainingAway", "Figure", "Filters", "InfiniteNet", "LearningCD"]
 
 
 class Figure(anywidget.AnyWidget):
@@ -189,3 +189,31 @@ class InfiniteNet(Figure):
         posterior = [x + likelihood for x in prior]
         lines: dict[str, Sequence[float]] = {"prior": prior, "likelihood": [likelihood] * 8, "posterior": posterior}
         return plot.curves(lines, "layers above the data", "interaction in H0 (nats)")
+
+
+def _moved(machine: exact.BoltzmannMachine, way: exact.Statistics, rate: float = 1) -> exact.BoltzmannMachine:
+    """The machine after a step of a gradient."""
+    W, vis_bias, hid_bias = machine.W + rate * way.W, machine.vis_bias + rate * way.vis_bias, machine.hid_bias
+    return exact.BoltzmannMachine(W, vis_bias, hid_bias + rate * way.hid_bias)
+
+
+class LearningCD(Figure):
+    """A machine small enough to enumerate, learning by CD-k, its mean or by chains, or by the exact gradient."""
+
+    NAME = "learning"
+    CAPTION = (
+        "Four patterns of two by two pixels, learned by contrastive divergence in a machine that can be enumerated. "
+        "How far does CD-k stray from the gradient of the log probability, and which k is enough?"
+    )
+    PATTERNS: ClassVar = np.array([[1, 1, 0, 0], [0, 0, 1, 1], [1, 0, 1, 0], [0, 1, 0, 1]])  # the script has them too
+
+    def still(self) -> Picture:
+        """The two divergences of eq. 6 as CD-1 learns, by its mean."""
+        machine = exact.BoltzmannMachine(4 * np.random.default_rng(0).random((4, 4)) - 2, np.zeros(4), np.zeros(4))
+        p0, lines = exact.data_distribution(machine, self.PATTERNS), np.empty((2, 300))
+        for t in range(300):
+            lines[:, t] = exact.contrastive_divergence(machine, p0, 1)[:2]
+            way = exact.expected_cd_gradient(machine, self.PATTERNS, 1)
+            machine = _moved(machine, way)
+        names = {"KL(P0 || Pinf)": lines[0].tolist(), "KL(P1 || Pinf)": lines[1].tolist()}
+        return plot.curves(names, "updates", "nats", x=range(300))
