@@ -34,7 +34,6 @@ lint: $(VENV)/stamp
 	$(BIN)/mypy
 
 lab: $(VENV)/stamp
-	$(BIN)/python -m pip install -q -c requirements.lock 'jupyterlab>=4.4,<5'
 	$(BIN)/python -m jupyterlab book
 
 clean:
