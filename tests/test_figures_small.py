@@ -280,10 +280,122 @@ def test_chains_scatter_about_the_mean_of_contrastive_divergence(opened: Any) ->
     assert abs(np.mean(angles)) < 4 * np.std(angles) / np.sqrt(12)  # along the exact gradient, on average as far
 
 
+# The bound
+
+
+class Greedy:
+    """The same learning, by `exact`: maximum likelihood or CD-1's mean, new layers tied or of given weights."""
+
+    def __init__(self, first: exact.BoltzmannMachine, rate: float = 0.2, by: str = "ml") -> None:
+        self.layers: list[exact.BoltzmannMachine] = []
+        self.top, self.rate, self.by = first, rate, by
+        self.data = exact.data_distribution(first, PATTERNS)
+
+    def update(self) -> None:
+        up = exact.data_statistics(self.top, self.top.v_states, self.data)
+        end = exact.after_gibbs(self.top, self.data, 1)
+        down = exact.data_statistics(self.top, self.top.v_states, end)
+        self.top = moved(self.top, up.minus(exact.model_statistics(self.top) if self.by == "ml" else down), self.rate)
+
+    def add(self, W: np.ndarray | None = None) -> None:
+        self.data = self.data @ exact.prob_h_given_v(self.top, self.top.v_states)
+        self.layers.append(self.top)
+        W = self.top.W.T if W is None else W
+        self.top = exact.BoltzmannMachine(W, self.top.hid_bias, self.top.vis_bias)
+
+    def bounds(self) -> list[exact.Bound]:
+        """Of every pattern, the up-pass by the frozen layers' transposed weights."""
+        if not self.layers:
+            return [exact.variational_bound(exact.unroll(self.top, 1), v) for v in PATTERNS]
+        below = [machine.vis_bias for machine in self.layers]
+        # The biases of the top layer enter by the prior alone.
+        net = exact.BeliefNet([m.W.T for m in self.layers], [*below, np.zeros(4)], exact.log_prob(self.top))
+        recognition = [m.W for m in self.layers], [m.hid_bias for m in self.layers]
+        return [exact.variational_bound(net, v, exact.up_pass_posterior(v, *recognition)) for v in PATTERNS]
+
+
+def compare(visit: Opened, greedy: Greedy) -> tuple[float, float]:
+    """Hold every bar of the figure, and its words, to the enumeration; gives the mean log p(v) and bound."""
+    parts = greedy.bounds()
+    rows = np.array([[-part.log_prob, part.gap, part.entropy] for part in parts])
+    rows = np.vstack([rows.mean(axis=0), rows])
+    stacks = visit.page.get_by_role("group", name="Energy").get_by_role("img")
+    labels = [numbers(stacks.nth(i).get_attribute("aria-label") or "") for i in range(5)]
+    np.testing.assert_allclose(labels, rows, atol=6e-4)
+    assert bars(visit, "Energy") == pytest.approx([np.mean([p.energy for p in parts]), *(p.energy for p in parts)],
+                                                  abs=6e-4)  # fmt: skip
+    drawn = [[segment.bounding_box()["width"] for segment in stacks.nth(i).locator("i").all()] for i in range(5)]
+    np.testing.assert_allclose(drawn / np.sum(drawn), rows / rows.sum(), atol=2e-3)  # as long as they are large
+    log_p, bound = float(-rows[0, 0]), float(-rows[0, 0] - rows[0, 1])
+    assert numbers(visit.text(".dbn-status"))[:2] == pytest.approx([log_p, bound], abs=6e-5)
+    return log_p, bound
+
+
+def test_the_bound_is_tight_when_tied_and_rises_after(opened: Any) -> None:
+    visit, greedy, tight = opened("bound"), Greedy(first_machine(0, 6)), []
+    for _ in range(4):
+        log_p, bound = compare(visit, greedy)
+        tight.append(log_p - bound)
+        greedy.update()
+        visit.press("Step")
+    frozen, bound = compare(visit, greedy)
+    greedy.add()
+    visit.press("Step")
+    visit.says("Layer 2 of 3, update 0")
+    tight += [frozen - bound, np.subtract(*compare(visit, greedy))]
+    assert np.abs(tight).max() < 1e-9
+    said = [frozen]
+    for _ in range(40):
+        greedy.update()
+        visit.page.locator(".dbn-figure").press("s")
+        visit.page.wait_for_timeout(40)
+        log_p, bound = numbers(visit.text(".dbn-status"))[:2]
+        assert bound > said[-1] - 1e-4
+        assert log_p > frozen - 1e-4
+        said.append(bound)
+    compare(visit, greedy)
+    assert said[-1] > frozen + 0.05  # a good deal
+    assert log_p > bound + 0.05  # no longer tight
+    assert f"both were {frozen:.4f}" in visit.text(".dbn-status")
+    greedy.add()
+    visit.press("Step")
+    compare(visit, greedy)
+    for _ in range(40):
+        greedy.update()
+    visit.press("Finish this layer")
+    compare(visit, greedy)
+    visit.press("Step")
+    visit.says("Layer 3 of 3, update 40 of 40")  # the end
+    visit.press("Reset")
+    compare(visit, Greedy(first_machine(0, 6)))
+
+
+def test_without_its_conditions_the_bound_may_fall(opened: Any) -> None:
+    """CD-1 in place of the gradient, and a layer that starts at random: below what was reached."""
+    visit, machine = opened("bound"), first_machine(3, 6)
+    visit.type("Seed", 3)
+    visit.choose("Learn by", "CD-1, its mean")
+    visit.choose("A new layer starts", "at random")
+    visit.type("Updates of layer 1", 7)
+    greedy = Greedy(machine, by="cd")
+    for _ in range(7):
+        greedy.update()
+    visit.press("Finish this layer")
+    frozen, _ = compare(visit, greedy)
+    u = run("const rng = DBN.random(3); return Array.from({ length: 32 }, rng).slice(16);")
+    greedy.add(6 * (np.reshape(u, (4, 4)) - 0.5))
+    visit.press("Step")
+    _, bound = compare(visit, greedy)
+    assert bound < frozen - 0.1
+    greedy.update()
+    visit.press("Step")
+    compare(visit, greedy)
+
+
 # The stills
 
 
-STILLS = [widgets.ExplainingAway(), widgets.InfiniteNet(), widgets.LearningCD()]
+STILLS = [widgets.ExplainingAway(), widgets.InfiniteNet(), widgets.LearningCD(), widgets.Bound()]
 
 
 @pytest.mark.parametrize("widget", STILLS, ids=lambda widget: widget.NAME)

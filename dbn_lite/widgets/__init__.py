@@ -30,7 +30,7 @@ try:
 except ImportError as error:
     raise InputError("the live figures need anywidget; install it with: pip install 'dbn-lite[book]'") from error
 
-__all__ = ["Chain", "ExplainingAway", "Figure", "Filters", "InfiniteNet", "LearningCD"]
+__all__ = ["Bound", "Chain", "ExplainingAway", "Figure", "Filters", "InfiniteNet", "LearningCD"]
 
 
 class Figure(anywidget.AnyWidget):
@@ -217,3 +217,31 @@ class LearningCD(Figure):
             machine = _moved(machine, way)
         names = {"KL(P0 || Pinf)": lines[0].tolist(), "KL(P1 || Pinf)": lines[1].tolist()}
         return plot.curves(names, "updates", "nats", x=range(300))
+
+
+class Bound(Figure):
+    """The bound of eq. 8, its energy, entropy and gap, while a net of three layers is learned greedily."""
+
+    NAME = "bound"
+    CAPTION = (
+        "A small net learns greedily, one layer after the other, by exact gradients. While its weights are tied the "
+        "bound is log p(v) itself. Once a layer is frozen, can log p(v) fall below what it was then?"
+    )
+
+    def still(self) -> Picture:
+        """Mean log p(v) and its bound over four updates of layer 1 and forty of layer 2, which starts tied."""
+        machine = exact.BoltzmannMachine(6 * np.random.default_rng(2).random((4, 4)) - 3, np.zeros(4), np.zeros(4))
+        data, lines = LearningCD.PATTERNS, np.empty((2, 45))
+        for t in range(4):
+            lines[:, t] = exact.log_prob(machine, data).mean()
+            machine = _moved(machine, exact.ml_gradient(machine, data), 0.2)
+        lower, top = machine, exact.BoltzmannMachine(machine.W.T, machine.hid_bias, machine.vis_bias)
+        data_above = exact.prob_h_given_v(lower, data).mean(axis=0)
+        for t in range(4, 45):
+            net = exact.BeliefNet([lower.W.T], [lower.vis_bias, lower.hid_bias], exact.log_prob(top))
+            parts = [exact.variational_bound(net, v) for v in data]
+            lines[:, t] = np.mean([(part.log_prob, part.bound) for part in parts], axis=0)
+            above = exact.data_statistics(top, top.v_states, data_above)
+            top = _moved(top, above.minus(exact.model_statistics(top)), 0.2)
+        names = {"mean log p(v)": lines[0].tolist(), "its bound": lines[1].tolist()}
+        return plot.curves(names, "updates", "nats", x=range(45))
