@@ -219,7 +219,7 @@ def test_generate_clamps_the_label_counts_steps_and_follows_the_seed(call, rando
     for label, seed, out in ((3, 0, "a"), (3, 0, "b"), (3, 1, "c"), (4, 0, "d")):
         call("generate", random_net, "--label", label, "--n", 3, "--steps", 5, "--seed", seed, "--out", out)
     call("generate", random_net, "--out", "free")
-    assert asked == [(3, 3, 5, 0), (3, 3, 5, 0), (3, 3, 5, 1), (4, 3, 5, 0), (None, 10, 1000, 0)]
+    assert asked == [(3, 3, 5, 0), (3, 3, 5, 0), (3, 3, 5, 1), (4, 3, 5, 0), (None, 10, 300, 0)]
     a, b, c, d = (imread(io.BytesIO(Path(name).read_bytes())) for name in "abcd")
     np.testing.assert_array_equal(a, b)
     assert (a != c).any()
@@ -342,8 +342,8 @@ def test_ctrl_c_while_training_says_how_to_go_on(call, monkeypatch, capsys, tmp_
         ("evaluate broken.npz --data dreamed", "broken.npz is not an .npz file of plain arrays"),
         ("generate net.npz --label 10 --out x.png", "label 10 is out of range; this net knows the labels 0 to 9"),
         ("generate net.npz --label -1 --out x.png", "label -1 is out of range"),
-        ("generate net.npz --n 0 --out x.png", "0 images after 1000 Gibbs iterations cannot be made"),
-        ("generate net.npz --n -2 --out x.png", "-2 images after 1000 Gibbs iterations cannot be made"),
+        ("generate net.npz --n 0 --out x.png", "0 images after 300 Gibbs iterations cannot be made"),
+        ("generate net.npz --n -2 --out x.png", "-2 images after 300 Gibbs iterations cannot be made"),
         ("generate net.npz --steps 0 --out x.png", "10 images after 0 Gibbs iterations cannot be made; both must"),
         ("generate net.npz --seed -1 --out x.png", "the seed is -1; it must be 0 or more"),
         ("generate net.npz --n 1 --steps 1 --out missing/x.png", "the folder missing does not exist; make it or"),

@@ -28,6 +28,7 @@ from easy import (
 
 from dbn_lite import backend, store, train
 from dbn_lite.errors import InputError
+from dbn_lite.presets import Preset
 from dbn_lite.rbm import ContrastiveDivergence
 from dbn_lite.updown import UpDown
 
@@ -578,10 +579,11 @@ def test_a_run_that_diverges_stops_at_once_and_keeps_the_last_good_state(tmp_pat
     assert not (tmp_path / "net.npz").exists()
     assert [row["epoch"] for row in log_of(tmp_path) if row["stage"] == name] == [1]
     about, saved = meta_of(tmp_path / "checkpoint.npz"), arrays_of(tmp_path / "checkpoint.npz")
-    assert (about["stage_index"], about["epoch"]) == (place, 1)
+    good = 0 if seconds else 1  # with a checkpoint a minute the last one is from the beginning of the stage
+    assert (about["stage_index"], about["epoch"]) == (place, good)
     assert all(np.isfinite(a).all() for key, a in saved.items() if not key.startswith("velocity."))
     run = train.Run(preset(*stages), SMALL, 0, tmp_path, resume=True)
-    assert (run.stage.name, run.epoch, len(run.log)) == (name, 1, place + 1)
+    assert (run.stage.name, run.epoch, len(run.log)) == (name, good, place + good)
 
 
 def test_divergence_is_noticed_within_fifty_mini_batches(tmp_path, monkeypatch):
@@ -608,7 +610,10 @@ def test_a_full_disk_stops_it_with_a_sentence_and_it_goes_on_when_there_is_room(
             trained(tmp_path, SHORT, SMALL, resume=True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert contents(tmp_path) == before
+    after = contents(tmp_path)
+    log = str(tmp_path / "log.jsonl")  # small enough to be written; it may be ahead of the checkpoint
+    assert after.pop(log).startswith(before.pop(log))
+    assert after == before
     trained(tmp_path, SHORT, SMALL, resume=True)
     assert_same_run(tmp_path, undisturbed)
 
@@ -686,6 +691,7 @@ def test_a_checkpoint_of_another_configuration_is_refused(interrupted, monkeypat
     what = replace(preset(*greedy(2)), **change) if setting == "preset" else preset(*greedy(2))
     dataset = replace(SMALL, **change) if setting == "data" else SMALL
     monkeypatch.setattr(backend.NumPyOps, "name", change.get("backend", "numpy"))
+    monkeypatch.setattr(Preset, "check", lambda *given: None)  # some changes alone could not run
     before = contents(interrupted)
     with pytest.raises(InputError, match=f"is of a run with another {setting}; resume with the same {setting}"):
         train.Run(what, dataset, change.get("seed", 0), interrupted, resume=True)
