@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from typing import Any
 
+import literal
 import numpy as np
 import pytest
 
@@ -184,6 +186,90 @@ def test_random_numbers_are_uniform_and_depend_on_the_seed() -> None:
     assert (np.abs(np.corrcoef(streams[:, 1:], streams[:, :-1])[np.triu_indices(6, 1)]) < 0.04).all()
 
 
+# What goes in
+
+
+INPUT = (bundle.HERE / "input.js").read_text(encoding="utf-8")
+
+
+def as_mnist_was_made(ink: np.ndarray) -> np.ndarray:
+    """A drawing (size, size) scaled to 20 pixels by the areas that pixels share, its centre of mass at pixel 14."""
+    extents = [np.flatnonzero(ink.any(axis))[[0, -1]] + [0, 1] for axis in (1, 0)]
+    pixel, shares, corner = max(np.ptp(extent) for extent in extents) / 20, [], []
+    for start, end in extents:
+        edges = start + pixel * np.arange(np.ceil((end - start) / pixel - 1e-6) + 1)
+        reach = np.clip(edges[:, None] - np.arange(len(ink)), 0, 1)  # how much of each pixel lies before each edge
+        shares.append(np.diff(reach, axis=0) / pixel)
+    small = shares[0] @ ink @ shares[1].T
+    for axis, length in enumerate(small.shape):
+        centre = (ink.sum(1 - axis) @ (np.arange(len(ink)) + 0.5)) / ink.sum()
+        corner.append(int(np.clip(np.floor(15 - (centre - extents[axis][0]) / pixel), 0, 28 - length)))
+    return np.pad(small, [(at, 28 - at - length) for at, length in zip(corner, small.shape, strict=True)])
+
+
+def drawings() -> dict[str, np.ndarray]:
+    """Pictures of ink of many sizes, in places far from the middle."""
+    draw, all_of = np.random.default_rng(9), {}
+    shapes = {"tall": (200, 61), "wide": (33, 170), "tiny": (5, 9), "dot": (1, 1), "whole": (280, 280)}
+    for name, (height, width) in shapes.items():
+        ink, top, left = np.zeros((280, 280)), *(draw.integers(0, 281 - n) for n in (height, width))
+        ink[top : top + height, left : left + width] = draw.random((height, width)) * (
+            draw.random((height, width)) < 0.3
+        )
+        ink[[top, top + height - 1], [left, left + width - 1]] = 1  # the corners
+        all_of[name] = ink
+    return all_of
+
+
+@pytest.mark.parametrize("name", drawings())
+def test_drawings_are_centred_and_scaled_as_mnist_was(name: str) -> None:
+    ink = drawings()[name]
+    found = run(f"{INPUT}\nreturn DBN.centred(f32(given.ink), 280);", ink=ink.ravel())
+    close(found, as_mnist_was_made(ink).ravel())
+
+
+def test_an_empty_drawing_is_an_empty_image() -> None:
+    assert run(f"{INPUT}\nreturn DBN.centred(new Float32Array(100), 10, 16);") == [0] * 256
+
+
+def test_lines_of_appendix_b_run_as_the_literal_algorithm(net: dbn.DBN, image: np.ndarray) -> None:
+    """Every variable that the figure of up-down leaves, against the transcription of the paper, on the same numbers."""
+    drawn = np.random.default_rng(10).random(2000).tolist()
+    left, targets = iter(drawn), np.eye(4)[1:2]
+
+    def rand(one: int, n: int) -> np.ndarray:
+        return np.array([[next(left) for _ in range(n)]])
+
+    arrays = net.arrays()
+    expected = literal.up_down(arrays, np.float64(image)[None], targets, rand, r=0.1, numCDiters=1)
+    program = f"""
+        DBN.figure = () => {{}};
+        {(bundle.HERE / "figures" / "updown.js").read_text(encoding="utf-8")}
+        const net = DBN.decode(bytes(given.content)), rng = numbers(given.numbers);
+        const workspace = {{ data: f32(given.image), targets: f32(given.targets) }};
+        for (const [name, right] of given.lines) workspace[name] = DBN.evaluate(right, workspace, net, rng);
+        return workspace;
+    """
+    text = (bundle.HERE / "updown.m").read_text(encoding="utf-8")
+    lines = re.findall(r"^ *(\w+) = (.*);$", text, re.MULTILINE)
+    found = run(program, content=bundle.pack(net), numbers=drawn, image=image, targets=targets[0], lines=lines)
+    assert {name for name in expected if name.endswith(("probs", "states", "statistics"))} <= set(found)
+    assert {*arrays} <= set(found)
+    for name, _ in lines:
+        if name not in arrays:
+            close(found[name], np.ravel(expected[name]))
+    multiplied = {
+        "vishid": "sleepvisprobs",
+        "hidpen": "sleephidstates",
+        "penhid": "wakepenstates",
+        "hidvis": "wakehidstates",
+    }
+    for name, before in arrays.items():
+        change = (np.ravel(expected[name]) - before.ravel()) / 0.1
+        by = np.ravel(expected[multiplied[name]])[:, None] if name in multiplied else 1.0
+        np.testing.assert_allclose(np.ravel(by * np.array(found[name])), change, atol=1e-4)
+
+
 def test_there_are_fewer_than_1500_lines_of_javascript() -> None:
     assert sum(len(file.read_text().splitlines()) for file in bundle.HERE.rglob("*.js")) < 1500
 
@@ -193,5 +279,3 @@ def test_scripts_use_nothing_that_only_modules_have() -> None:
     program = bundle.script()
     assert "\nimport " not in program
     assert "\nexport " not in program
-
-

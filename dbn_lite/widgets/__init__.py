@@ -18,7 +18,7 @@ import numpy as np
 from matplotlib.figure import Figure as Picture
 
 from dbn_lite import backend, exact, plot
-from dbn_lite.dbn import DBN
+from dbn_lite.dbn import DBN, down_pass, evolve, memory_step, up_pass
 from dbn_lite.errors import InputError
 from dbn_lite.rbm import RBM, mean_v_from_h, sample_h_from_v
 
@@ -245,3 +245,76 @@ class Bound(Figure):
             top = _moved(top, above.minus(exact.model_statistics(top)), 0.2)
         names = {"mean log p(v)": lines[0].tolist(), "its bound": lines[1].tolist()}
         return plot.curves(names, "updates", "nats", x=range(45))
+
+
+class _OfNet(Figure):
+    """A figure of one whole net, with images of its kind for the reader to start from."""
+
+    def __init__(self, net: DBN, images: np.ndarray | None = None, labels: np.ndarray | None = None, **options: Any):
+        """`images` (n, n_vis) in [0, 1], and their `labels`, are what the figure may start from besides coin flips."""
+        super().__init__({"net": net}, images=images, labels=labels, **options)
+
+    def _net(self) -> DBN:
+        net = self.models["net"]
+        assert isinstance(net, DBN)
+        return net
+
+    def _starts(self, n: int) -> np.ndarray:
+        """The first n images, or coin flips: (n, n_vis)."""
+        coins = np.random.default_rng(0).random((n, self._net().sizes[0])) < 0.5
+        return np.asarray(coins if self.images is None else self.images[:n], dtype=np.float32)
+
+
+class UpDown(_OfNet):
+    """One case through the wake and the sleep phase of a net, line by line of appendix B."""
+
+    NAME = "updown"
+    CAPTION = (
+        "The up-down algorithm on one image. Awake, recognition weights carry it up; the top memory takes a few Gibbs "
+        "iterations; asleep, generative weights carry its state down. Each way teaches the weights of the other."
+    )
+
+    def still(self) -> Picture:
+        """Cases, and what the sleep phase makes of each after three Gibbs iterations."""
+        net, rng, ops = self._net(), backend.current().random(0, "still"), backend.current()
+        data = self._starts(10)
+        penlab = ops.zeros(len(data), net.n_pen + net.n_labels)
+        penlab[:, : net.n_pen] = up_pass(net, ops.asarray(data), rng)
+        for _ in range(3):
+            memory_step(net, penlab, rng)
+        asleep = ops.to_numpy(down_pass(net, penlab[:, : net.n_pen], rng))
+        return plot.image_grid(np.concatenate([data, asleep]), self.shape, columns=len(data))
+
+
+class Mind(_OfNet):
+    """Ten chains of a net's top memory side by side, labels clamped or free: what each has in mind."""
+
+    NAME = "mind"
+    CAPTION = (
+        "Ten chains in the top memory, each with a label held on: the picture that its state stands for, the state of "
+        "the top units, the probability of each label, and the free energy F."
+    )
+
+    def still(self) -> Picture:
+        """A column for each label: coin flips, then what the chain has in mind every 40 iterations."""
+        net = self._net()
+        chains = [evolve(net, label, 1, every=40, columns=4) for label in range(net.n_labels)]
+        seen = np.concatenate(chains, axis=1)  # (time, label, vis)
+        return plot.image_grid(seen.reshape(-1, seen.shape[2]), self.shape, columns=net.n_labels)
+
+
+class Draw(_OfNet):
+    """A canvas whose drawing a net reads, reconstructs, and goes on dreaming from."""
+
+    NAME = "draw"
+    CAPTION = (
+        "Draw a digit: the net reads it, all ten labels weighed by their free energies, makes a picture of what it has "
+        "understood, and dreams on from there."
+    )
+
+    def still(self) -> Picture:
+        """Images above, and below what the net makes of each."""
+        net, rng, ops = self._net(), backend.current().random(0, "still"), backend.current()
+        data = self._starts(10)
+        made = ops.to_numpy(down_pass(net, up_pass(net, ops.asarray(data)), rng))
+        return plot.image_grid(np.concatenate([data, made]), self.shape, columns=len(data))

@@ -7,22 +7,10 @@ DBN.figure("chain", {
   render(fig) {
     const { h } = DBN, STRIP = 8;
     const machine = () => fig.nets.greedy.layers[0];
-    const { meta: { shape }, images, labels } = fig.nets.greedy, nPixels = shape[0] * shape[1];
-    const across = Math.ceil(Math.sqrt(machine().nHid * 1.25)); // hidden units in a row
-    const start = images ? (labels ? 3 : "digits") : "noise";
-    const state = { start, example: 0, k: 1, sampled: false, unit: fig.options.unit ?? 0, opened: 0 };
+    const { meta: { shape }, labels } = fig.nets.greedy, across = Math.ceil(Math.sqrt(machine().nHid * 1.25));
+    const state = { k: 1, sampled: false, unit: fig.options.unit ?? 0, opened: 0 };
     let chain = [], rng;
 
-    /** v0: an example, of the class asked for where classes are known, or coin flips. */
-    function beginning() {
-      const v = new Float32Array(machine().nVis);
-      if (state.start === "noise") return v.fill(0).map((_, i) => (i < nPixels && rng() < 0.5 ? 1 : 0));
-      const all = Array.from({ length: images.length / nPixels }, (_, i) => i);
-      const rows = labels && state.start !== "digits" ? all.filter((i) => labels[i] === state.start) : all;
-      const at = rows[state.example % rows.length] * nPixels;
-      v.set(Float32Array.from(images.subarray(at, at + nPixels), (x) => x / 255));
-      return v;
-    }
     /** The chain's next entry: p its probabilities, s what is handed on, u the numbers drawn. */
     function hidden() {
       const { s, t } = chain.at(-1), p = DBN.meanHFromV(machine(), s), u = p.map(() => rng());
@@ -35,7 +23,8 @@ DBN.figure("chain", {
     const ended = () => chain.at(-1).kind === "h" && chain.at(-1).t >= state.k;
     const reset = () => {
       rng = DBN.random(Number(seed.value));
-      const v = beginning();
+      const v = new Float32Array(machine().nVis);
+      v.set(start.image(rng).image);
       chain = [{ kind: "v", t: 0, p: v, s: v }];
       hidden();
       state.opened = 0;
@@ -49,7 +38,6 @@ DBN.figure("chain", {
       fig.redraw();
       return !ended();
     };
-    const change = (key) => (value) => { state[key] = value; reset(); };
     const look = (key) => (value) => { state[key] = value; fig.redraw(); };
 
     // The strip of states: each a button that opens its step.
@@ -58,17 +46,16 @@ DBN.figure("chain", {
       const title = h("span"), kind = i % 2 ? "h" : "v";
       const made = h("button", { type: "button", class: "dbn-plain", onclick: () => look("opened")(cards[i].t) }, title);
       strip.append(made);
-      const picture = kind === "v" ? fig.pictures("Pixels", { shape, gap: 0, size: 3, into: made })
-        : fig.pictures("Hidden units", { shape: [1, 1], gap: 0, size: 3.5, into: made });
-      return { made, title, picture };
+      const draw = kind === "v" ? fig.units("Pixels", shape[0] * shape[1], { shape, wide: 3 * shape[1], into: made })
+        : fig.units("Hidden units", machine().nHid, { wide: 3.5 * across, into: made });
+      return { made, title, draw };
     });
 
     // The opened step: pixels, the unit's weights, their product, and the arithmetic.
     const opened = fig.row();
     const card = (text, options) => {
-      const title = h("span", {}, text), made = h("div", { class: "dbn-card" }, title);
-      opened.append(made);
-      return { title, made, picture: fig.pictures(text, { shape, gap: 0, size: 4, into: made, ...options }) };
+      const made = fig.card(text, opened);
+      return { title: made.firstChild, made, picture: fig.pictures(text, { shape, gap: 0, size: 4, into: made, ...options }) };
     };
     const pixels = card("Pixels"), weights = card("Weights of the unit"), product = card("Pixel times weight");
     const pick = (j) => look("unit")((unit.value = j));
@@ -82,12 +69,8 @@ DBN.figure("chain", {
       state.k = k;
       if (chain.at(-1).t > k) reset();
     });
-    if (images) {
-      const starts = labels ? [...new Set(labels)].map((digit) => [digit, `a ${digit}`]) : [["digits", "an image"]];
-      fig.choice("Start from", [...starts, ["noise", "coin flips"]], start, change("start"));
-      fig.button("Another example", () => change("example")(state.example + 1));
-    }
-    fig.toggle("Sample the pixels too", false, change("sampled"));
+    const start = DBN.starts(fig, fig.nets.greedy, [], labels ? 3 : null, reset);
+    fig.toggle("Sample the pixels too", false, (sampled) => { state.sampled = sampled; reset(); });
     const unit = fig.number("Hidden unit", { max: machine().nHid - 1, value: state.unit }, look("unit"));
     const seed = fig.seed(reset);
 
@@ -101,7 +84,7 @@ DBN.figure("chain", {
         one.t = entry.t;
         one.title.replaceChildren(entry.kind, h("sup", {}, `${entry.t}`));
         one.made.setAttribute("aria-pressed", entry.t === state.opened);
-        show(one.picture, entry);
+        one.draw(entry.kind === "v" ? entry.s.subarray(0, shape[0] * shape[1]) : entry.s, { text: entry.kind + entry.t });
       });
       const vt = chain[2 * state.opened], ht = chain[2 * state.opened + 1];
       const column = vt.s.map((_, i) => W[i * nHid + j]), terms = column.map((w, i) => w * vt.s[i]);
@@ -111,7 +94,8 @@ DBN.figure("chain", {
       product.picture.draw([terms], { signed: true });
       [units.made.hidden, stopped.made.hidden] = [!ht, !ht || ht.t === 0];
       if (!ht) return;
-      show(units.picture, ht, j);
+      const chance = `h${ht.t}, unit ${j} on with probability ${ht.p[j].toFixed(3)}`;
+      units.picture.draw(Array.from(ht.s, (on) => [on]), { columns: across, selected: j, text: chance });
       const total = terms.reduce((a, b) => a + b, 0), x = hidBias[j] + total;
       const write = (a) => a.toFixed(3).replace("-", "−"), on = ht.s[j] === 1;
       sum.textContent = `Unit ${j} at step ${ht.t}: bias ${write(hidBias[j])} + sum of pixel × weight ${write(total)} = ` +
@@ -128,12 +112,6 @@ DBN.figure("chain", {
       const energy = write(DBN.freeEnergy(machine(), vt.s));
       fig.say(`Step ${ht.t}: ${busy} of ${nHid} hidden units on, free energy of the pixels ${energy}.${cd}`);
     });
-
-    function show(picture, { kind, t, s, p }, selected = -1) {
-      const chance = `h${t}, unit ${state.unit} on with probability ${p[state.unit].toFixed(3)}`;
-      if (kind === "v") picture.draw([s], { text: `v${t}` });
-      else picture.draw(Array.from(s, (on) => [on]), { columns: across, selected, text: chance });
-    }
 
     reset();
     if (fig.options.play) player.play();

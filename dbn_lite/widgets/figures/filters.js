@@ -47,12 +47,10 @@ DBN.figure("filters", {
     const grid = fig.pictures("Units", { shape, pick: (place) => choose(shown[place]) });
     const row = fig.row();
     const cards = ["net", "greedy"].map((name) => {
-      const title = h("strong"), card = h("div", { class: "dbn-card" }, title);
-      row.append(card);
-      return { name, title, card, big: fig.pictures("Enlarged", { shape, gap: 0, size: 6, into: card }) };
+      const card = fig.card("", row);
+      return { name, title: card.firstChild, card, big: fig.pictures("Enlarged", { shape, gap: 0, size: 6, into: card }) };
     });
-    const facts = h("div", { class: "dbn-card", "data-facts": "" });
-    row.append(facts);
+    const facts = DBN.set(fig.card("", row), { "data-facts": "" });
 
     const pages = h("span", { class: "dbn-control" });
     const numbers = fig.nets.net.layers.map((_, i) => [i + 1, ["1 (pixels to hidden)", "2 (penultimate)", "3 (top memory)"][i]]);
