@@ -182,38 +182,27 @@ const DBN = (() => {
   // Nets small enough to enumerate, in float64. A machine here is { W, visBias, hidBias }, W a row for each visible
   // unit; tables over states keep counting order, the last unit changing fastest. Logarithms are natural.
 
-  const digits = (s, n) => Array.from({ length: n }, (_, i) => (s >> (n - 1 - i)) & 1);
-  const states = (n) => Array.from({ length: 2 ** n }, (_, s) => digits(s, n));
+  const states = (n) => Array.from({ length: 2 ** n }, (_, s) => [...s.toString(2).padStart(n, "0")].map(Number));
   const total = (a, each = (x) => x) => a.reduce((sum, x, i) => sum + each(x, i), 0);
   const turn = (rows) => rows[0].map((_, j) => rows.map((row) => row[j]));
   const flip = ({ W, visBias, hidBias }) => ({ W: turn(W), visBias: hidBias, hidBias: visBias });
   const inputs = (s, W, bias) => bias.map((b, j) => b + total(s, (on, i) => on * W[i][j]));
-
-  /** log p of every state of independent units with total inputs x (eq. 1). */
-  const logFactorial = (x) => states(x.length).map((s) => -total(s, (on, i) => softplus(on ? -x[i] : x[i])));
-
-  /** log p(hidden | visible), a row for each visible state; of flip(machine), log p(visible | hidden). */
-  const logGiven = ({ W, hidBias }) => states(W.length).map((s) => logFactorial(inputs(s, W, hidBias)));
-
-  /** How probable the next layer's states are, by p of this one's and log p(next | this), a row for each of these. */
-  const spread = (p, logTable) => turn(logTable).map((column) => total(column, (x, i) => p[i] * Math.exp(x)));
-
-  /** KL(p || q) in nats, q by its logarithms. */
-  const kl = (p, logQ) => total(p, (x, i) => (x > 0 ? x * (Math.log(x) - logQ[i]) : 0));
-
   /** Logarithms of probabilities in proportion to exp(x). */
   const normal = (x) => added(x, x.map(() => 1), -logSum(x));
-
+  /** KL(p || q) in nats, q by its logarithms. */
+  const kl = (p, logQ) => total(p, (x, i) => (x > 0 ? x * (Math.log(x) - logQ[i]) : 0));
+  /** log p of every state of independent units with total inputs x (eq. 1). */
+  const logFactorial = (x) => states(x.length).map((s) => -total(s, (on, i) => softplus(on ? -x[i] : x[i])));
+  /** log p(hidden | visible), a row for each visible state; of flip(machine), log p(visible | hidden). */
+  const logGiven = ({ W, hidBias }) => states(W.length).map((s) => logFactorial(inputs(s, W, hidBias)));
+  /** How probable the next layer's states are, by p of this one's and log p(next | this), a row for each of these. */
+  const spread = (p, logTable) => turn(logTable).map((column) => total(column, (x, i) => p[i] * Math.exp(x)));
   /** log p(v) of every visible state of a restricted Boltzmann machine. */
   const logVisible = ({ W, visBias, hidBias }) => normal(states(W.length).map((v) =>
     total(visBias, (b, i) => b * v[i]) + total(inputs(v, W, hidBias), softplus)));
-
   /** Pn: the distribution over visible states p after n full steps of Gibbs sampling. */
-  function afterGibbs(machine, p, n) {
-    const up = logGiven(machine), down = logGiven(flip(machine));
-    for (let t = 0; t < n; t++) p = spread(spread(p, up), down);
-    return p;
-  }
+  const afterGibbs = (machine, p, n) => (n === 0 ? p
+    : afterGibbs(machine, spread(spread(p, logGiven(machine)), logGiven(flip(machine))), n - 1));
 
   /** a + rate * b, of numbers, of lists, of machines and of what would change them. */
   function added(a, b, rate) {
@@ -234,36 +223,31 @@ const DBN = (() => {
 
   /** For every visible state log p(v), energy and entropy of eq. 7 and 8, in directed layers of machines, the lowest
    * first, below a prior given by its logarithms; Q is the up-pass by transposed weights. */
-  function bound(layers, logPrior) {
-    const top = { logProb: logPrior, energy: logPrior.map((x) => -x), entropy: logPrior.map(() => 0) };
-    return layers.reduceRight((above, machine) => {
-      const down = turn(logGiven(flip(machine))), up = logGiven(machine); // both (visible, hidden)
-      const mean = (value) => up.map((row, v) => total(row, (logQ, s) => Math.exp(logQ) * value(s, v, logQ)));
-      return {
-        logProb: down.map((row) => logSum(row.map((x, s) => x + above.logProb[s]))),
-        energy: mean((s, v) => above.energy[s] - down[v][s]),
-        entropy: mean((s, v, logQ) => above.entropy[s] - logQ),
-      };
-    }, top);
-  }
+  const bound = (layers, logPrior) => layers.reduceRight((above, machine) => {
+    const down = turn(logGiven(flip(machine))), up = logGiven(machine); // both (visible, hidden)
+    const mean = (value) => up.map((row, v) => total(row, (logQ, s) => Math.exp(logQ) * value(s, v, logQ)));
+    return {
+      logProb: down.map((row) => logSum(row.map((x, s) => x + above.logProb[s]))),
+      energy: mean((s, v) => above.energy[s] - down[v][s]),
+      entropy: mean((s, v, logQ) => above.entropy[s] - logQ),
+    };
+  }, { logProb: logPrior, energy: logPrior.map((x) => -x), entropy: logPrior.map(() => 0) });
 
   /** The independent units with the least KL(Q || P), P by its logarithms: mean field from near every corner. */
   function bestFactorial(logP) {
     const all = states(Math.log2(logP.length));
     const chance = (s, q, but) => s.reduce((p, on, i) => (i === but ? p : p * (on ? q[i] : 1 - q[i])), 1);
+    const gain = (q, i) => total(all, (s, k) => (s[i] ? 1 : -1) * chance(s, q, i) * logP[k]);
     const fits = all.map((corner) => {
       const q = corner.map((on) => 0.1 + 0.8 * on);
-      const gain = (i) => total(all, (s, k) => (s[i] ? 1 : -1) * chance(s, q, i) * logP[k]);
-      for (let sweep = 0; sweep < 1000; sweep++) q.forEach((_, i) => { q[i] = logistic(gain(i)); });
+      for (let sweep = 0; sweep < 1000; sweep++) q.forEach((_, i) => { q[i] = logistic(gain(q, i)); });
       return { q, kl: kl(all.map((s) => chance(s, q)), logP) };
     });
     return fits.reduce((best, fit) => (fit.kl < best.kl - 1e-12 ? fit : best));
   }
 
-  const exact = {
-    states, turn, flip, total, inputs, logFactorial, logGiven, spread, kl, normal, logVisible, afterGibbs, added,
-    statistics, gradient, bound, bestFactorial,
-  };
+  const exact = { states, total, turn, flip, inputs, normal, kl, logFactorial, logGiven, spread, logVisible, afterGibbs };
+  Object.assign(exact, { added, statistics, gradient, bound, bestFactorial });
 
   // Weights on their way to the page
 

@@ -11,18 +11,14 @@ DBN.figure("infinite", {
     const change = (key) => (value) => { state[key] = value; fig.redraw(); };
     const title = (k) => `${"VH"[k % 2]}${k >> 1}`;
 
-    /** The probabilities of layer k's units given the states below, by the transposed weights. */
-    const infer = (below, k, machine) => {
-      const { W, hidBias } = k % 2 ? machine : exact.flip(machine);
-      return exact.inputs(below, W, hidBias).map(DBN.logistic);
-    };
-    /** All layers, on the same random numbers: the chain has one machine, the net another one above layer 1. */
+    /** All layers, by transposed weights and the same random numbers: one machine's, or above layer 1 another's. */
     function sampled(above) {
-      const rng = DBN.random(Number(seed.value)), layers = [{ chain: data[state.v], net: data[state.v] }];
+      const rng = DBN.random(Number(seed.value)), layers = [{ s: data[state.v] }];
       for (let k = 1; k <= MOST; k++) {
-        const u = data[0].map(rng), draw = (p) => p.map((x, i) => (u[i] < x ? 1 : 0));
-        const p = infer(layers[k - 1].net, k, k > 1 ? above : lowest);
-        layers.push({ p, net: draw(p), chain: draw(infer(layers[k - 1].chain, k, lowest)) });
+        const machine = k > 1 ? above : lowest, { W, hidBias } = k % 2 ? machine : exact.flip(machine);
+        const p = exact.inputs(layers[k - 1].s, W, hidBias).map(DBN.logistic);
+        const u = data[0].map(rng); // as many for a layer of two
+        layers.push({ p, s: p.map((x, i) => (u[i] < x ? 1 : 0)) });
       }
       return layers;
     }
@@ -35,14 +31,11 @@ DBN.figure("infinite", {
     }
     const interaction = (logP) => logP[3] - logP[2] - logP[1] + logP[0]; // of the log odds of one unit with the other
 
-    const rows = Array.from({ length: MOST + 1 }, (_, k) => ({
-      node: h("button", { type: "button", class: "dbn-layer", onclick: () => change("layer")(k) }),
-      arrows: h("small", {}, h("span", {}, "↑ W"), h("span")),
-    }));
+    const rows = Array.from({ length: MOST + 1 }, (_, k) =>
+      h("button", { type: "button", class: "dbn-layer", onclick: () => change("layer")(k) }));
     const heads = h("small", {}, h("span", {}, "Gibbs chain"), h("span", {}, "Infinite net"));
-    const tower = rows.map(({ node, arrows }, k) => (k ? [arrows, node] : [node])).flat().reverse();
-    const row = fig.row(h("div", { class: "dbn-layers" }, heads, tower)), sum = h("p", { class: "dbn-formula" });
-    const card = fig.card("Interaction of the two units of H0, in nats", row);
+    const row = fig.row(h("div", { class: "dbn-layers" }, heads, [...rows].reverse()));
+    const card = fig.card("Interaction of the two units of H0, in nats", row), sum = h("p", { class: "dbn-formula" });
     const curves = fig.curves("Interaction by number of layers", { "prior, from the layers above": "hidden",
       "likelihood, from the data": "visible", "posterior, their sum": "label" }, card);
     card.append(sum);
@@ -55,14 +48,14 @@ DBN.figure("infinite", {
 
     fig.onDraw(() => {
       const { depth, v } = state, above = state.tied ? lowest : other, k = Math.min(state.layer, depth);
-      const layers = sampled(above), colour = (i) => `color: var(--dbn-${["visible", "hidden"][i % 2]})`;
-      rows.forEach(({ node, arrows }, i) => {
-        const sides = [layers[i].chain, layers[i].net], style = i > depth ? "visibility: hidden" : null;
-        const dots = sides.map((on) => h("b", { style: colour(i) }, on.map((x) => (x ? "●" : "○")).join("")));
-        node.replaceChildren(title(i).toLowerCase(), ...dots, title(i));
-        set(node, { style, "aria-pressed": `${i === k}`, "aria-label": `${title(i)}: ${sides.map((on) => on.join(""))}` });
-        arrows.lastChild.textContent = i > 1 && !state.tied ? "↓ U" : "↓ W";
-        set(arrows, { style });
+      const chain = sampled(lowest), net = sampled(above);
+      const dots = (on, i) => h("b", { style: `color: var(--dbn-${["visible", "hidden"][i % 2]})` },
+        on.map((x) => (x ? "●" : "○")).join(""));
+      rows.forEach((node, i) => {
+        const sides = [chain[i].s, net[i].s], [up, down] = i ? ["↑W", i > 1 && !state.tied ? "↓U" : "↓W"] : ["", ""];
+        node.replaceChildren(`${title(i).toLowerCase()} ${up}`, ...sides.map((on) => dots(on, i)), `${down} ${title(i)}`);
+        set(node, { style: i > depth ? "visibility: hidden" : null, "aria-pressed": `${i === k}`,
+          "aria-label": `${title(i)}: ${sides.map((on) => on.join(""))}` });
       });
       const likelihood = exact.logGiven(exact.flip(lowest)).map((p) => p[v]);
       const priors = Array.from({ length: depth }, (_, i) => logPrior(i + 1, above));
@@ -72,8 +65,8 @@ DBN.figure("infinite", {
       const [prior, ofData, posterior] = series.map((list) => signed(list.at(-1)));
       sum.textContent = `prior ${prior} + likelihood ${ofData} = posterior ${posterior}`;
       const off = exact.kl(exact.logGiven(lowest)[v].map(Math.exp), posteriors.at(-1));
-      const same = layers.slice(0, depth + 1).every(({ chain, net }) => chain.join() === net.join());
-      const says = k ? `units on with probability ${layers[k].p.map((x) => x.toFixed(3)).join(", ")}` : "the data";
+      const same = chain.slice(0, depth + 1).every(({ s }, i) => s.join() === net[i].s.join());
+      const says = k ? `units on with probability ${net[k].p.map((x) => x.toFixed(3)).join(", ")}` : "the data";
       fig.say(`Layers above the data: ${depth}. Inference by transposed weights is off by KL(Q‖P) = ${signed(off, 4)} ` +
         `nats. Chain and net are in ${same ? "the same" : "different"} states. Layer ${title(k)}: ${says}.`);
     });

@@ -4,76 +4,72 @@
 DBN.figure("learning", {
   title: "Learning by contrastive divergence, exactly",
   render(fig) {
-    const { h, exact, signed } = DBN, N = 4, MOST = 300; // updates
+    const { exact, signed } = DBN, N = 4, MOST = 300, state = { k: 1, by: "mean", rate: 1 };
     const patterns = { "▀ top": 12, "▄ bottom": 3, "▌ left": 10, "▐ right": 5 }, chosen = Object.values(patterns);
-    const p0 = exact.states(N).map((_, s) => (chosen.includes(s) ? 1 / N : 0)), state = { k: 1, by: "mean", rate: 1 };
+    const p0 = exact.states(N).map((_, s) => (chosen.includes(s) ? 1 / N : 0)), none = Array(N).fill(0);
     let machine, now, past, rng;
 
     /** How often each state ends a chain of k full steps, one chain from each pattern. */
     function ends() {
-      const tables = [exact.logGiven(machine), exact.logGiven(exact.flip(machine))], p = p0.map(() => 0);
-      for (let s of chosen) {
-        for (let t = 0; t < 2 * state.k; t++) s = DBN.sampleSoftmax(tables[t % 2][s].map(Math.exp), rng).indexOf(1);
-        p[s] += 1 / N;
-      }
-      return p;
+      const tables = [machine, exact.flip(machine)].map(exact.logGiven), last = chosen.slice();
+      const next = (table) => (s) => DBN.sampleSoftmax(table[s].map(Math.exp), rng).indexOf(1);
+      for (let t = 0; t < 2 * state.k; t++) last.forEach((s, i) => { last[i] = next(tables[t % 2])(s); });
+      return p0.map((_, s) => last.filter((end) => end === s).length / N);
     }
-    /** The two divergences, the exact gradient, and the way that the next step goes. */
+    /** The two divergences, the exact gradient, the way that the next step goes, and the angle between these. */
     function look() {
       const logP = exact.logVisible(machine), pk = exact.afterGibbs(machine, p0, state.k), p = logP.map(Math.exp);
       const [ml, way] = [p, { ml: p, mean: pk }[state.by] ?? ends()].map((q) => exact.gradient(machine, p0, q));
-      now = { p, ml, way, kls: [p0, pk].map((x) => exact.kl(x, logP)) };
+      const [a, b] = [ml, way].map((g) => [...g.W.flat(), ...g.visBias, ...g.hidBias]);
+      const dot = (x, y) => exact.total(x, (z, i) => z * y[i]);
+      const [long, followed] = [a, b].map((x) => Math.sqrt(dot(x, x)));
+      const cosine = dot(a, b) / (long * followed || 1); // chains may end where they began, and say nothing
+      now = { p, ml, way, length: followed / long };
+      const measured = [exact.kl(p0, logP), exact.kl(pk, logP), (Math.acos(Math.min(1, cosine)) * 180) / Math.PI];
+      measured.forEach((x, i) => past[i].push(x));
       fig.redraw();
     }
     function step() {
       if (past[0].length > MOST) return false;
       machine = exact.added(machine, now.way, state.rate);
       look();
-      now.kls.forEach((kl, i) => past[i].push(kl));
       return past[0].length <= MOST;
     }
     function reset() {
       rng = DBN.random(Number(seed.value));
-      const none = Array(N).fill(0);
       machine = { W: none.map(() => none.map(() => 4 * rng() - 2)), visBias: none, hidBias: none };
+      past = [[], [], []];
       look();
-      past = now.kls.map((kl) => [kl]);
     }
 
-    const top = fig.row(), below = fig.row(), shape = [N, N];
-    const pictures = ["Weights", "Exact gradient", "Followed"].map((title) =>
-      fig.pictures(title, { shape, gap: 0, size: 20, into: fig.card(title, top) }));
-    const arrows = fig.svg("Both gradients as arrows", 150, 85, fig.card("Exact and followed", top));
-    const kinds = { "KL(P⁰‖P∞), in nats": "visible", "KL(Pᵏ‖P∞)": "hidden" }, names = [...Object.keys(patterns), "all others"];
-    const curves = fig.curves("The two divergences as it learns", kinds, below);
-    const bars = fig.bars("P∞", names, { kind: "visible", into: fig.card("P∞", below) });
-    const change = (key) => (value) => { state[key] = value; look(); };
+    const top = fig.row(), middle = fig.row(), pictures = ["Weights", "Exact gradient", "Followed"].map((title) =>
+      fig.pictures(title, { shape: [N, N], gap: 0, size: 20, into: fig.card(title, top) }));
+    const kinds = { "KL(P⁰‖P∞), in nats": "visible", "KL(Pᵏ‖P∞)": "hidden" };
+    const divergences = fig.curves("The two divergences as it learns", kinds, middle);
+    const angles = fig.curves("The angle as it learns", { "degrees off the exact gradient": "energy" }, middle);
+    const bars = fig.bars("P∞", [...Object.keys(patterns), "all others"], { kind: "visible", into: fig.card("P∞") });
+    const change = (key) => (value) => {
+      state[key] = value;
+      past.forEach((list) => list.pop());
+      look();
+    };
     fig.player({ step, reset, rate: () => 20 });
     fig.choice("k", [1, 2, 3, 10], 1, change("k"));
-    fig.choice("Learn by", [["mean", "CD-k, its mean"], ["chains", "CD-k, a chain each"], ["ml", "exact gradient"]],
-      "mean", change("by"));
+    const ways = [["mean", "CD-k, its mean"], ["chains", "CD-k, a chain each"], ["ml", "exact gradient"]];
+    fig.choice("Learn by", ways, "mean", change("by"));
     fig.slider("Rate", { min: 0.1, max: 3, step: 0.1, value: 1 }, (x) => { state.rate = x; });
     const seed = fig.seed(reset);
 
     fig.onDraw(() => {
-      const { ml, way, p, kls } = now, [a, b] = [ml, way].map((g) => [...g.W.flat(), ...g.visBias, ...g.hidBias]);
-      const limit = Math.max(...[a, b].flat().map(Math.abs)), dot = (x, y) => exact.total(x, (z, i) => z * y[i]);
-      const sizes = [a, b].map((x) => Math.sqrt(dot(x, x))); // of what is followed perhaps 0, by the luck of its chains
-      const angle = Math.acos(Math.min(1, dot(a, b) / (sizes[0] * sizes[1] || 1)));
+      const { p, ml, way, length } = now, limit = Math.max(...[ml.W, way.W].flat(2).map(Math.abs));
       [machine, ml, way].forEach(({ W }, i) => pictures[i].draw([W.flat()], { signed: true, limit: i ? limit : null }));
-      arrows.replaceChildren(...[0, angle].flatMap((turn, i) => {
-        const [x, y] = [Math.cos(turn), -Math.sin(turn)].map((z) => (z * 65 * sizes[i]) / Math.max(...sizes));
-        const style = ["stroke", "fill"].map((part) => `${part}: var(--dbn-${["visible", "hidden"][i]})`).join("; ");
-        const tip = { cx: 75 + x, cy: 75 + y, r: 5, style };
-        return [h("path", { d: `M75 75l${x} ${y}`, "stroke-width": 3, style }), h("circle", tip)];
-      }));
-      curves(past, { steps: MOST, range: [0] });
-      const found = chosen.map((s) => p[s]);
+      divergences(past.slice(0, 2), { steps: MOST, range: [0] });
+      angles(past.slice(2), { steps: MOST, range: [0, 90] });
+      const found = chosen.map((s) => p[s]), [of0, ofK, angle] = past.map((list) => list.at(-1));
       bars.draw([...found, 1 - exact.total(found)]);
-      const [of0, ofK, gained] = [...kls, kls[0] - kls[1]].map((x) => signed(x, 4));
-      fig.say(`Updates: ${past[0].length - 1}. KL(P0‖P∞) ${of0}, KL(P${state.k}‖P∞) ${ofK}, their difference ${gained} ` +
-        `nats. The way that is followed lies ${signed((angle * 180) / Math.PI, 1)}° off the exact gradient and is ` +
-        `${signed(sizes[1] / sizes[0])} times as long.`);
+      fig.say(`Updates: ${past[0].length - 1}. KL(P0‖P∞) ${signed(of0, 4)}, KL(P${state.k}‖P∞) ${signed(ofK, 4)}, their ` +
+        `difference ${signed(of0 - ofK, 4)} nats. The way that is followed lies ${signed(angle, 1)}° off the exact ` +
+        `gradient and is ${signed(length)} times as long.`);
     });
     reset();
   },
