@@ -55,6 +55,12 @@ def unit(visit: Opened, name: str, said: str = "") -> Any:
     return visit.page.get_by_role("button", name=re.compile(f"^{name} {said}"))
 
 
+def correlation(p: np.ndarray) -> float:
+    """Of the two causes, from the probabilities of neither, the truck, the earthquake and both."""
+    on = exact.binary_states(2).T @ p
+    return float((p[3] - on.prod()) / np.sqrt((on * (1 - on)).prod()))
+
+
 def close(found: Any, expected: Any) -> None:
     """To what is printed: four decimals, or two digits of what is small."""
     np.testing.assert_allclose(found, expected, rtol=0.06, atol=6e-5 if np.max(np.abs(expected)) > 0.01 else 0)
@@ -66,6 +72,7 @@ def test_explaining_away_by_the_papers_numbers(opened: Any) -> None:
     q, kl = exact.best_factorial(posterior)
     assert sorted(bars(visit, "Best factorial Q")) == pytest.approx(sorted(exact.factorial(q)), abs=1e-4)
     assert numbers(visit.text(".dbn-status"))[6] == pytest.approx(kl, abs=6e-4)
+    assert numbers(visit.text(".dbn-status"))[3] == pytest.approx(correlation(posterior), abs=6e-4)
     cells = [numbers(text) for text in visit.page.locator("td:has(strong)").all_inner_texts()]
     prior = exact.net_log_prior(jumping())
     likelihood = exact.log_conditional(jumping(), 0)[:, 1]
@@ -98,10 +105,10 @@ def test_without_the_effect_the_causes_are_independent(opened: Any) -> None:
         visit.page.wait_for_timeout(100)
         p = exact.net_posterior(jumping(), [0]) if said == "observed off" else np.exp(exact.net_log_prior(jumping()))
         close(bars(visit, "Exact posterior P"), p)
-    earthquake, truck, jumps, correlation, *_ = numbers(visit.text(".dbn-status"))
+    earthquake, truck, jumps, together, *_ = numbers(visit.text(".dbn-status"))
     close([earthquake, truck], [p[2:].sum()] * 2)
     close(jumps, np.exp(exact.net_log_prob(jumping(), [1]))[0])
-    assert correlation == 0
+    assert together == 0
 
 
 def test_sliders_change_the_net_and_the_paper_comes_back(opened: Any) -> None:
@@ -113,6 +120,7 @@ def test_sliders_change_the_net_and_the_paper_comes_back(opened: Any) -> None:
     close(bars(visit, "Exact posterior P"), posterior)
     q, _ = exact.best_factorial(posterior)
     close(bars(visit, "Best factorial Q"), exact.factorial(q))
+    assert numbers(visit.text(".dbn-status"))[3] == pytest.approx(correlation(posterior), abs=6e-4)
     assert posterior[1] > 0.9 > 0.1 > posterior[2]
     visit.press("The paper's numbers")
     close(bars(visit, "Exact posterior P"), exact.net_posterior(jumping(), [1]))
@@ -179,11 +187,12 @@ def test_chain_and_net_are_in_the_same_states_when_tied(opened: Any) -> None:
     visit, seen, differ = opened("infinite"), [], 0
     for _ in range(7):
         visit.press("Step")
-    p_h = exact.mean_h_from_v(TINY, [1, 0, 1])[0]
+    visit.choose("Data v0", "000")
+    p_h = exact.mean_h_from_v(TINY, [0, 0, 0])[0]  # neither nearly certain
     for seed in range(40):
         visit.type("Seed", seed)
         layers = [states(visit, f"{'VH'[k % 2]}{k // 2}") for k in range(9)]
-        assert layers[0] == [[1, 0, 1]] * 2
+        assert layers[0] == [[0, 0, 0]] * 2
         assert all(chain == net for chain, net in layers)
         visit.says("in the same states")
         seen.append(layers[1][0])
