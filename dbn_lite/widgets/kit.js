@@ -287,20 +287,12 @@ Object.assign(DBN, (() => {
       return { node, draw };
     }
 
-    /** A drawing of its own coordinates that fills the width: role img, its label kept up to date by the figure. */
-    svg(label, width, height, into = this.stage) {
-      const viewBox = `0 0 ${width} ${height}`;
-      const made = h("svg", { viewBox, role: "img", "aria-label": label, style: `max-width: ${width}px` });
-      into.append(made);
-      return made;
-    }
-
     /** Curves over steps 0, 1, 2, ..., told apart by colour and dashes, below their names: kinds is {name: kind}.
-     * Returns draw(series, {steps, marks, range}): a list of numbers each, the width in steps, steps to mark, values to
-     * make room for. */
+     * Returns draw(series, {steps, marks, range}): their numbers, the width in steps, steps to mark, values to show. */
     curves(label, kinds, into = this.stage) {
       const names = Object.keys(kinds), top = 16 * names.length + 12, bottom = top + 120;
-      const svg = set(this.svg(label, 340, bottom + 8, into), { "font-size": 12 });
+      const svg = h("svg", { viewBox: `0 0 340 ${bottom + 8}`, role: "img", "aria-label": label, "font-size": 12 });
+      into.append(svg);
       const line = (points, k) => h("polyline", { points: points.map((at) => at.join()).join(" "), fill: "none",
         style: `stroke: var(--dbn-${kinds[names[k]]})`, "stroke-width": 2.5, "stroke-dasharray": ["none", "8 3", "2 3"][k] });
       return (series, { steps = 1, marks = [], range = [] } = {}) => {

@@ -15,8 +15,7 @@ DBN.figure("bound", {
       const { logProb, energy, entropy } = exact.bound(below, exact.logVisible(layers.length ? top : exact.flip(top)));
       rows = chosen.map((s) => [-logProb[s], energy[s] - entropy[s] + logProb[s], entropy[s]]);
       rows.unshift(exact.turn(rows).map((column) => exact.total(column) / N));
-      past[0].push(-rows[0][0]);
-      past[1].push(-rows[0][0] - rows[0][1]);
+      [-rows[0][0], -rows[0][0] - rows[0][1]].forEach((x, i) => past[i].push(x));
       fig.redraw();
     }
     const weights = () => Array.from({ length: N }, () => Array.from({ length: N }, () => 6 * rng() - 3));

@@ -11,10 +11,8 @@ DBN.figure("explaining", {
     const power = (x) => ["e", h("sup", {}, signed(x, 1))];
 
     const top = fig.row(), table = h("table"), wires = [0, 1].map((i) => h("span", { class: `dbn-wire-${i}` }));
-    const units = names.map((_, i) => h("button", { type: "button", class: `dbn-unit-${i}`, onclick: () => {
-      seen[i] = { null: 1, 1: 0, 0: null }[seen[i]];
-      fig.redraw();
-    } }));
+    const turn = (i) => { seen[i] = { null: 1, 1: 0, 0: null }[seen[i]]; fig.redraw(); };
+    const units = names.map((_, i) => h("button", { type: "button", class: `dbn-unit-${i}`, onclick: () => turn(i) }));
     top.append(h("div", { class: "dbn-net", role: "group", "aria-label": "The net: press a unit to observe it" },
       h("svg", { viewBox: "0 0 100 75", "aria-hidden": "true" }, h("path", { d: "M17 18L50 55L83 18" })), wires, units));
     fig.card("Exact posterior P of the causes, from prior × likelihood", top, table);
