@@ -17,7 +17,7 @@ from typing import Any
 from .. import backend, presets, train
 from .steps import STAGES
 
-ROUNDS, BATCHES = 7, 15  # each row gets so many turns of so many mini-batches
+ROUNDS, BATCHES = 5, 15  # each row gets so many turns of so many mini-batches
 ON_CPU = ("floor", "dbn_lite", "textbook", "sklearn", "torch", "torch.compile")
 ON_GPU = ("floor", "dbn_lite", "textbook")
 SWEEPS: dict[str, list[dict[str, int]]] = {
