@@ -198,7 +198,7 @@ def _moved(machine: exact.BoltzmannMachine, way: exact.Statistics, rate: float =
 
 
 class LearningCD(Figure):
-    """A machine small enough to enumerate, learning by CD-k, its mean or by chains, or by the exact gradient."""
+    """A machine small enough to enumerate, learning by the mean of CD-k or by the exact gradient."""
 
     NAME = "learning"
     CAPTION = (

@@ -4,8 +4,6 @@
 const DBN = (() => {
   "use strict";
 
-  // Random numbers
-
   /** A seeded stream of uniform numbers in [0, 1): the generator sfc32. */
   function random(seed) {
     let a = seed >>> 0, b = 0x9e3779b9, c = 0x243f6a88, counter = 1;
@@ -20,8 +18,6 @@ const DBN = (() => {
     for (let i = 0; i < 16; i++) next(); // until neighbouring seeds have parted
     return next;
   }
-
-  // Vectors
 
   /** bias + v W, for W (v.length, bias.length) row by row; the rows of units that are off are never touched. */
   function affine(v, W, bias) {
@@ -43,6 +39,14 @@ const DBN = (() => {
     return out;
   }
 
+  /** Array b behind array a. */
+  function join(a, b) {
+    const out = new Float32Array(a.length + b.length);
+    out.set(a);
+    out.set(b, a.length);
+    return out;
+  }
+
   const logistic = (x) => 1 / (1 + Math.exp(-x));
   const softplus = (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
 
@@ -52,99 +56,68 @@ const DBN = (() => {
     return most + Math.log(x.reduce((sum, a) => sum + Math.exp(a - most), 0));
   }
 
-  /** Probabilities in proportion to exp(x). */
-  function softmax(x) {
+  /** Logarithms of probabilities in proportion to exp(x). */
+  function logSoftmax(x) {
     const norm = logSum(x);
-    return x.map((a) => Math.exp(a - norm));
+    return x.map((a) => a - norm);
   }
-
+  const softmax = (x) => logSoftmax(x).map(Math.exp);
+  const dot = (a, b) => a.reduce((sum, x, i) => sum + x * b[i], 0);
   /** Binary states of independent units that are on with probabilities p: one number of rng each. */
   const sample = (p, rng) => Float32Array.from(p, (chance) => (rng() < chance ? 1 : 0));
 
   /** One unit of a group on, unit i with probability p[i]: one number of rng. */
   function sampleSoftmax(p, rng) {
-    const limit = rng() * p.reduce((a, b) => a + b, 0), out = new Float32Array(p.length);
-    let chosen = 0, below = p[0];
-    while (below < limit && chosen < p.length - 1) below += p[++chosen];
-    out[chosen] = 1;
-    return out;
+    const limit = rng() * p.reduce((a, b) => a + b, 0);
+    let below = 0;
+    const chosen = p.findIndex((chance) => (below += chance) >= limit);
+    return p.map((_, i) => Number(i === chosen));
   }
-
-  // Restricted Boltzmann machines
 
   /** A machine with weights W (visBias.length, hidBias.length); the last nLabels visible units are a softmax group. */
   function rbm(W, visBias, hidBias, nLabels = 0) {
-    let turned = null;
-    return {
-      W, visBias, hidBias, nLabels, nVis: visBias.length, nHid: hidBias.length,
-      get WT() { return (turned ??= transpose(W, visBias.length, hidBias.length)); },
-    };
+    const nVis = visBias.length, nHid = hidBias.length;
+    return { W, WT: transpose(W, nVis, nHid), visBias, hidBias, nLabels, nVis, nHid };
   }
 
   /** Probabilities of the hidden units given visible activities. */
   const meanHFromV = (machine, v) => affine(v, machine.W, machine.hidBias).map(logistic);
 
-  /** Binary states of the hidden units given visible activities. */
-  const sampleHFromV = (machine, v, rng) => sample(meanHFromV(machine, v), rng);
-
   /** Probabilities of the visible units given hidden states; labels by eq. 10. */
   function meanVFromH(machine, h) {
-    const x = affine(h, machine.WT, machine.visBias), n = machine.nVis - machine.nLabels;
-    const labels = machine.nLabels ? softmax(x.subarray(n)) : [];
-    const v = x.map(logistic);
-    v.set(labels, n);
+    const x = affine(h, machine.WT, machine.visBias), n = machine.nVis - machine.nLabels, v = x.map(logistic);
+    if (machine.nLabels) v.set(softmax(x.subarray(n)), n);
     return v;
   }
 
-  /** Binary states of the visible units with probabilities p; exactly one label is on. */
-  function sampleVisible(machine, p, rng) {
-    const n = machine.nVis - machine.nLabels, v = new Float32Array(machine.nVis);
-    v.set(sample(p.subarray(0, n), rng));
-    if (machine.nLabels) v.set(sampleSoftmax(p.subarray(n), rng), n);
-    return v;
-  }
-
-  /** Binary states of the visible units given hidden states. */
-  const sampleVFromH = (machine, h, rng) => sampleVisible(machine, meanVFromH(machine, h), rng);
-
-  /** One full step of alternating Gibbs sampling from v: the hidden states and the visible states that follow. */
-  function gibbsStep(machine, v, rng) {
-    const h = sampleHFromV(machine, v, rng);
-    return { h, v: sampleVFromH(machine, h, rng) };
+  /** One full step of alternating Gibbs sampling from v: the hidden states and the visible states that follow, with one
+   * label on, or without labels where these are clamped. */
+  function gibbsStep(machine, v, rng, clamped = false) {
+    const h = sample(meanHFromV(machine, v), rng), p = meanVFromH(machine, h), n = machine.nVis - machine.nLabels;
+    const seen = sample(p.subarray(0, n), rng);
+    return { h, v: machine.nLabels && !clamped ? join(seen, sampleSoftmax(p.subarray(n), rng)) : seen };
   }
 
   /** -log sum_h exp(-E(v, h)), in nats. */
-  function freeEnergy(machine, v) {
-    let energy = 0;
-    for (const x of affine(v, machine.W, machine.hidBias)) energy -= softplus(x);
-    for (let i = 0; i < v.length; i++) energy -= v[i] * machine.visBias[i];
-    return energy;
-  }
-
-  // Deep belief nets
-
-  const join = (a, b) => Float32Array.of(...a, ...b); // for biases: short ones
+  const freeEnergy = (machine, v) =>
+    -dot(v, machine.visBias) - affine(v, machine.W, machine.hidBias).reduce((sum, x) => sum + softplus(x), 0);
 
   /** A net from its arrays under the names of appendix B. Generative weights that are left out are tied. */
   function netOf(arrays, meta = {}) {
     const { vishid, hidpen, hidrecbiases, hidgenbiases, penrecbiases, pengenbiases, visgenbiases, labgenbiases } = arrays;
     const made = { meta, ...arrays, layers: [rbm(vishid, visgenbiases, hidrecbiases, hidpen ? 0 : meta.n_labels)] };
     if (!hidpen) return made; // a single machine
-    made.hidvis ??= transpose(vishid, visgenbiases.length, hidrecbiases.length);
-    made.penhid ??= transpose(hidpen, hidrecbiases.length, penrecbiases.length);
-    const memory = new Float32Array(arrays.pentop.length + arrays.labtop.length);
-    memory.set(arrays.pentop);
-    memory.set(arrays.labtop, arrays.pentop.length);
-    made.top = rbm(memory, join(pengenbiases, labgenbiases), arrays.topbiases, labgenbiases.length);
+    const memory = join(arrays.pentop, arrays.labtop), biases = join(pengenbiases, labgenbiases);
+    made.top = rbm(memory, biases, arrays.topbiases, labgenbiases.length);
     made.layers.push(rbm(hidpen, hidgenbiases, penrecbiases), made.top);
+    [made.hidvis, made.penhid] = [made.hidvis ?? made.layers[0].WT, made.penhid ?? made.layers[1].WT];
     return made;
   }
 
   /** The penultimate layer for an image: probabilities all the way, or with rng sampled states. */
   function upPass(net, image, rng = null) {
-    const settle = (p) => (rng ? sample(p, rng) : p);
-    const hid = settle(affine(image, net.vishid, net.hidrecbiases).map(logistic));
-    return settle(affine(hid, net.hidpen, net.penrecbiases).map(logistic));
+    const up = (v, machine) => (rng ? sample(meanHFromV(machine, v), rng) : meanHFromV(machine, v));
+    return net.layers.slice(0, 2).reduce(up, image);
   }
 
   /** The image, as probabilities, that the generative weights make of penultimate states. */
@@ -155,40 +128,28 @@ const DBN = (() => {
 
   /** The exact free energy of the top memory with each label on in turn, in nats (section 6.2). */
   function labelFreeEnergies(net, pen) {
-    const shared = affine(pen, net.pentop, net.topbiases), n = shared.length;
-    const same = pen.reduce((sum, x, i) => sum + x * net.pengenbiases[i], 0);
-    return Float64Array.from(net.labgenbiases, (bias, label) => {
-      let energy = -same - bias;
-      for (let j = 0; j < n; j++) energy -= softplus(shared[j] + net.labtop[label * n + j]);
-      return energy;
-    });
+    const shared = affine(pen, net.pentop, net.topbiases), n = shared.length, same = dot(pen, net.pengenbiases);
+    return Float64Array.from(net.labgenbiases, (bias, label) =>
+      shared.reduce((energy, x, j) => energy - softplus(x + net.labtop[label * n + j]), -same - bias));
   }
 
   /** log p(label | image) by the deterministic up-pass and the exact free energies. */
-  function labelLogProbs(net, image) {
-    const scores = labelFreeEnergies(net, upPass(net, image)).map((energy) => -energy), norm = logSum(scores);
-    return scores.map((score) => score - norm);
-  }
+  const labelLogProbs = (net, image) => logSoftmax(labelFreeEnergies(net, upPass(net, image)).map((energy) => -energy));
 
   /** One Gibbs iteration in the top memory, in place on penlab (pen, then labels); returns the top states. */
   function memoryStep(net, penlab, rng, clamped = false) {
-    const { top } = net, n = top.nVis - top.nLabels, states = sampleHFromV(top, penlab, rng);
-    const p = meanVFromH(top, states);
-    penlab.set(sample(p.subarray(0, n), rng));
-    if (!clamped) penlab.set(sampleSoftmax(p.subarray(n), rng), n);
-    return states;
+    const { h, v } = gibbsStep(net.top, penlab, rng, clamped);
+    penlab.set(v);
+    return h;
   }
 
   // Nets small enough to enumerate, in float64. A machine here is { W, visBias, hidBias }, W a row for each visible
   // unit; tables over states keep counting order, the last unit changing fastest. Logarithms are natural.
-
   const states = (n) => Array.from({ length: 2 ** n }, (_, s) => [...s.toString(2).padStart(n, "0")].map(Number));
   const total = (a, each = (x) => x) => a.reduce((sum, x, i) => sum + each(x, i), 0);
   const turn = (rows) => rows[0].map((_, j) => rows.map((row) => row[j]));
   const flip = ({ W, visBias, hidBias }) => ({ W: turn(W), visBias: hidBias, hidBias: visBias });
   const inputs = (s, W, bias) => bias.map((b, j) => b + total(s, (on, i) => on * W[i][j]));
-  /** Logarithms of probabilities in proportion to exp(x). */
-  const normal = (x) => added(x, x.map(() => 1), -logSum(x));
   /** KL(p || q) in nats, q by its logarithms. */
   const kl = (p, logQ) => total(p, (x, i) => (x > 0 ? x * (Math.log(x) - logQ[i]) : 0));
   /** log p of every state of independent units with total inputs x (eq. 1). */
@@ -198,8 +159,8 @@ const DBN = (() => {
   /** How probable the next layer's states are, by p of this one's and log p(next | this), a row for each of these. */
   const spread = (p, logTable) => turn(logTable).map((column) => total(column, (x, i) => p[i] * Math.exp(x)));
   /** log p(v) of every visible state of a restricted Boltzmann machine. */
-  const logVisible = ({ W, visBias, hidBias }) => normal(states(W.length).map((v) =>
-    total(visBias, (b, i) => b * v[i]) + total(inputs(v, W, hidBias), softplus)));
+  const logVisible = ({ W, visBias, hidBias }) => logSoftmax(states(W.length).map((v) =>
+    dot(visBias, v) + total(inputs(v, W, hidBias), softplus)));
   /** Pn: the distribution over visible states p after n full steps of Gibbs sampling. */
   const afterGibbs = (machine, p, n) => (n === 0 ? p
     : afterGibbs(machine, spread(spread(p, logGiven(machine)), logGiven(flip(machine))), n - 1));
@@ -246,11 +207,10 @@ const DBN = (() => {
     return fits.reduce((best, fit) => (fit.kl < best.kl - 1e-12 ? fit : best));
   }
 
-  const exact = { states, total, turn, flip, inputs, normal, kl, logFactorial, logGiven, spread, logVisible, afterGibbs };
-  Object.assign(exact, { added, statistics, gradient, bound, bestFactorial });
+  const exact = { states, total, turn, flip, inputs, kl, logFactorial, logGiven, spread, logVisible, afterGibbs, added,
+    statistics, gradient, bound, bestFactorial };
 
   // Weights on their way to the page
-
   const HALF = Float32Array.from({ length: 65536 }, (_, bits) => {
     const sign = bits >> 15 ? -1 : 1, exponent = (bits >> 10) & 31, fraction = (bits & 1023) / 1024;
     return sign * (exponent ? (1 + fraction) * 2 ** (exponent - 15) : fraction * 2 ** -14);
@@ -307,11 +267,9 @@ const DBN = (() => {
     return arriving[name];
   }
 
-  const receive = (name, base64) => waiting[name](base64);
-
   return {
-    random, affine, transpose, logistic, softplus, logSum, softmax, sample, sampleSoftmax, rbm, meanHFromV, sampleHFromV,
-    meanVFromH, sampleVisible, sampleVFromH, gibbsStep, freeEnergy, netOf, upPass, downPass, labelFreeEnergies,
-    labelLogProbs, memoryStep, exact, decode, load, receive, shipped, arrived, home,
+    random, affine, transpose, logistic, softplus, logSoftmax, softmax, dot, sample, sampleSoftmax, meanHFromV, meanVFromH,
+    gibbsStep, freeEnergy, upPass, downPass, labelFreeEnergies, labelLogProbs, memoryStep, exact, decode, load, shipped,
+    arrived, home, receive: (name, base64) => waiting[name](base64),
   };
 })();

@@ -50,7 +50,7 @@ DBN.centred = (ink, size, side = 28) => {
 /** A canvas to draw on by pointer, finger or keys; calls changed() as the reader draws. Returns { put, read }. */
 DBN.pad = (into, changed) => {
   const { h } = DBN, SIZE = 280, pen = h("i", { class: "dbn-pen" });
-  const arrows = { ArrowLeft: [-10, 0], ArrowRight: [10, 0], ArrowUp: [0, -10], ArrowDown: [0, 10], " ": [0, 0] };
+  const moves = { ...DBN.ARROWS, " ": [0, 0] };
   const text = "Canvas to draw on: arrow keys move the pen, the space bar puts it down and lifts it";
   const size = { width: SIZE, height: SIZE }, named = { role: "application", "aria-label": text, tabindex: 0 };
   const canvas = h("canvas", { class: "dbn-pad", ...size, ...named });
@@ -81,10 +81,10 @@ DBN.pad = (into, changed) => {
     onpointermove: (event) => { if (event.buttons) move(place(event)); },
     onlostpointercapture: () => { down = false; },
     onkeydown: (event) => {
-      if (!arrows[event.key]) return;
+      if (!moves[event.key]) return;
       event.preventDefault();
       down = down !== (event.key === " ");
-      move(at.map((x, axis) => x + arrows[event.key][axis]));
+      move(at.map((x, axis) => x + 10 * moves[event.key][axis]));
     },
   });
   into.append(h("div", { class: "dbn-paper" }, canvas, pen));

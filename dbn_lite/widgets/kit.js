@@ -6,7 +6,7 @@ Object.assign(DBN, (() => {
   const specs = {};
   const SVG = "http://www.w3.org/2000/svg";
   const DRAWN = new Set("svg g rect line circle path polyline polygon text tspan defs marker title".split(" "));
-  const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
   /** Set attributes of an element; "onclick" and the like listen, true, false and null stand for present and absent. */
   function set(node, attributes) {
@@ -26,31 +26,33 @@ Object.assign(DBN, (() => {
   }
 
   let ids = 0;
-  const labelled = (label, input, ...more) => {
+  /** Add an input to an element, behind its label. */
+  function labelled(into, label, input, ...more) {
     input.id = `dbn-${++ids}`;
-    return h("span", { class: "dbn-control" }, h("label", { for: input.id }, label), input, ...more);
-  };
+    into.append(h("span", { class: "dbn-control" }, h("label", { for: input.id }, label), input, ...more));
+    return input;
+  }
 
   /** What a figure's render is given: the place, the weights, the controls and the drawing. */
   class Figure {
     constructor(host, name, spec, source, nets) {
-      this.options = source.options;
-      this.live = source.live; // in a notebook, on Python objects
-      this.source = source;
-      this.nets = nets;
-      this.drawings = [];
-      this.players = [];
+      const { options, live } = source; // live: in a notebook, on Python objects
+      Object.assign(this, { options, live, source, nets, drawings: [], players: [] });
       this.stage = h("div", { class: "dbn-stage" });
       this.controls = h("div", { class: "dbn-controls" });
       this.status = h("p", { class: "dbn-status", role: "status" });
       const caption = host.querySelector("figcaption");
       this.root = h("figure", { class: "dbn-figure", "aria-label": spec.title, "data-figure": name },
         this.stage, this.controls, this.status, caption?.cloneNode(true) ?? null);
-      this.watchers = [new ResizeObserver(() => this.redraw()), new MutationObserver(() => this.repaint())];
+      const repaint = () => { this.palette = null; this.redraw(); };
+      this.watchers = [new ResizeObserver(() => this.redraw()), new MutationObserver(repaint)];
       this.watchers[0].observe(this.root);
       for (const at of [document.documentElement, document.body])
         this.watchers[1].observe(at, { attributeFilter: ["data-theme", "data-jp-theme-light", "data-jp-theme-name"] });
-      this.root.addEventListener("keydown", (event) => this.key(event));
+      this.root.addEventListener("keydown", (event) => {
+        if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("select, input[type=number]")) return;
+        for (const keys of this.players) keys[event.key]?.();
+      });
     }
 
     /** Stop everything: the figure leaves the page. */
@@ -71,31 +73,24 @@ Object.assign(DBN, (() => {
     }
 
     // Controls. Each is added to the row of controls, unless `into` names another element, and is a real form element.
-
     row(...nodes) {
-      const made = h("div", { class: "dbn-row" }, ...nodes);
-      this.stage.append(made);
-      return made;
+      return this.stage.appendChild(h("div", { class: "dbn-row" }, ...nodes));
     }
 
     button(text, action, into = this.controls) {
-      const made = h("button", { type: "button", onclick: action }, text);
-      into.append(made);
-      return made;
+      return into.appendChild(h("button", { type: "button", onclick: action }, text));
     }
 
-    /** A slider; `format` writes its value. Returns the input: read and set `.value`, then call `.show()`. */
+    /** A slider; `format` writes its value. Returns the input. */
     slider(label, { min, max, step = 1, value, format = String, into = this.controls }, changed = () => {}) {
-      const input = h("input", { type: "range", min, max, step }), shown = h("output");
-      input.show = () => {
+      const input = h("input", { type: "range", min, max, step, value }), shown = h("output");
+      const show = () => {
         shown.textContent = format(Number(input.value));
         input.setAttribute("aria-valuetext", shown.textContent);
       };
-      input.value = value;
-      input.addEventListener("input", () => { input.show(); changed(Number(input.value)); });
-      into.append(labelled(label, input, shown));
-      input.show();
-      return input;
+      input.addEventListener("input", () => { show(); changed(Number(input.value)); });
+      show();
+      return labelled(into, label, input, shown);
     }
 
     /** One of several: options are [value, text] pairs, or values. Returns the select. */
@@ -103,27 +98,23 @@ Object.assign(DBN, (() => {
       const pairs = options.map((option) => (Array.isArray(option) ? option : [option, String(option)]));
       const input = h("select", {}, pairs.map(([key, text]) => h("option", { value: key, selected: key === value }, text)));
       input.addEventListener("change", () => changed(pairs[input.selectedIndex][0]));
-      into.append(labelled(label, input));
-      return input;
+      return labelled(into, label, input);
     }
 
     /** Yes or no. Returns the checkbox. */
     toggle(label, value, changed = () => {}, into = this.controls) {
       const input = h("input", { type: "checkbox", checked: value, onchange: () => changed(input.checked) });
-      into.append(labelled(label, input));
-      return input;
+      return labelled(into, label, input);
     }
 
     /** A whole number from min to max, typed or stepped. Returns the input, whose max may be moved. */
-    number(label, { min = 0, max, value = 0, into = this.controls }, changed = () => {}) {
-      const input = h("input", { type: "number", min, max, step: 1, inputmode: "numeric" });
-      input.value = value;
+    number(label, { min = 0, max, value = 0 }, changed) {
+      const input = h("input", { type: "number", min, max, value, step: 1, inputmode: "numeric" });
       input.addEventListener("change", () => {
         input.value = Math.min(input.max, Math.max(min, Math.round(Number(input.value) || 0)));
         changed(Number(input.value));
       });
-      into.append(labelled(label, input));
-      return input;
+      return labelled(this.controls, label, input);
     }
 
     /** The seed of the figure's random numbers. Returns the input. */
@@ -138,7 +129,8 @@ Object.assign(DBN, (() => {
       const player = { playing: false, rate: 0 };
       const tick = (now) => {
         if (!player.playing || this.closed) return;
-        due = Math.min(due + ((now - last) / 1000) * Math.min(rate(), calm() ? 1 : Infinity), 8);
+        const most = matchMedia("(prefers-reduced-motion: reduce)").matches ? 1 : Infinity;
+        due = Math.min(due + ((now - last) / 1000) * Math.min(rate(), most), 8);
         last = now;
         const until = performance.now() + 25; // leave the page time to answer
         while (due >= 1 && player.playing && performance.now() < until) {
@@ -151,19 +143,17 @@ Object.assign(DBN, (() => {
         requestAnimationFrame(tick);
       };
       const buttons = h("span", { class: "dbn-control", role: "group", "aria-label": "Time" });
+      const turn = (playing) => {
+        player.playing = playing;
+        this.status.setAttribute("aria-live", playing ? "off" : "polite"); // a chain is not read out step by step
+        play.textContent = playing ? "Pause" : "Play";
+      };
       player.play = () => {
-        Object.assign(player, { playing: true });
+        turn(true);
         [due, last, stamps] = [1, performance.now(), []];
-        this.status.setAttribute("aria-live", "off"); // a chain is not read out step by step
-        play.textContent = "Pause";
         requestAnimationFrame(tick);
       };
-      player.pause = () => {
-        player.playing = false;
-        this.status.setAttribute("aria-live", "polite");
-        play.textContent = "Play";
-        this.redraw();
-      };
+      player.pause = () => { turn(false); this.redraw(); };
       player.step = () => { player.pause(); step(); };
       player.reset = () => { player.pause(); reset(); };
       const play = this.button("Play", () => (player.playing ? player.pause() : player.play()), buttons);
@@ -174,18 +164,12 @@ Object.assign(DBN, (() => {
       return player;
     }
 
-    key(event) {
-      if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("select, input[type=number]")) return;
-      for (const keys of this.players) keys[event.key]?.();
-    }
-
     /** The text alternative of the moment, in words, below the figure. */
     say(text) {
       if (this.status.textContent !== text) this.status.textContent = text;
     }
 
     // Drawing. Whatever depends on the state is drawn by functions handed to onDraw; redraw() runs them in the next frame.
-
     onDraw(draw) {
       this.drawings.push(draw);
       this.redraw();
@@ -198,11 +182,6 @@ Object.assign(DBN, (() => {
         this.pending = false;
         if (this.root.isConnected && !this.closed) this.drawings.forEach((draw) => draw());
       });
-    }
-
-    repaint() {
-      this.palette = null;
-      this.redraw();
     }
 
     /** The colours of the theme in force, as [red, green, blue]: ink, paper, positive, negative, accent. */
@@ -229,14 +208,28 @@ Object.assign(DBN, (() => {
         images.forEach((image, k) => {
           if (image) tint(picture, image, ...corner(k), width, height, tones, signed ? limit ?? largest(image) : 0);
         });
-        if (selected >= 0) frame(picture, ...corner(selected), width, height, gap || 1, tones.accent);
-        canvas.getContext("2d").putImageData(picture, 0, 0);
-        if (pick) set(canvas, { "aria-valuemin": 0, "aria-valuemax": count - 1, "aria-valuenow": Math.max(selected, 0) });
-        if (pick) canvas.setAttribute("aria-valuetext", text || `number ${selected}`);
-        else canvas.setAttribute("aria-label", text ? `${label}: ${text}` : label);
+        const context = canvas.getContext("2d"), [left, top] = corner(selected), thick = gap || 1;
+        context.putImageData(picture, 0, 0);
+        Object.assign(context, { lineWidth: thick, strokeStyle: `rgb(${tones.accent})` });
+        if (selected >= 0) context.strokeRect(left - thick / 2, top - thick / 2, width + thick, height + thick);
+        const range = { "aria-valuemin": 0, "aria-valuemax": count - 1, "aria-valuenow": Math.max(selected, 0) };
+        set(canvas, pick ? { ...range, "aria-valuetext": text || `number ${selected}` }
+          : { "aria-label": text ? `${label}: ${text}` : label });
       };
-      if (pick) this.pickable(canvas, (x, y) => Math.floor(y * Math.ceil(count / columns)) * columns + Math.floor(x * columns),
-        (dx, dy) => chosen + dx + dy * columns, (index) => index >= 0 && index < count && pick(index));
+      const choose = (index) => index >= 0 && index < count && pick(index);
+      if (pick) set(canvas, {
+        onclick: ({ clientX, clientY }) => {
+          const box = canvas.getBoundingClientRect(), rows = Math.ceil(count / columns);
+          const [x, y] = [(clientX - box.left) / box.width, (clientY - box.top) / box.height];
+          choose(Math.floor(y * rows) * columns + Math.floor(x * columns));
+        },
+        onkeydown: (event) => {
+          if (!ARROWS[event.key]) return;
+          const [right, down] = ARROWS[event.key];
+          event.preventDefault();
+          choose(chosen + right + down * columns);
+        },
+      });
       into.append(canvas);
       return { canvas, draw };
     }
@@ -254,23 +247,7 @@ Object.assign(DBN, (() => {
 
     /** A part of the figure under a title. */
     card(title, into = this.stage, ...nodes) {
-      const made = h("div", { class: "dbn-card" }, h("span", {}, title), ...nodes);
-      into.append(made);
-      return made;
-    }
-
-    /** Let a canvas choose: by pointer at fractions (x, y) of its size, by arrow keys from where the choice stands. */
-    pickable(canvas, at, moved, pick) {
-      const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-      canvas.addEventListener("click", (event) => {
-        const box = canvas.getBoundingClientRect();
-        pick(at((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height));
-      });
-      canvas.addEventListener("keydown", (event) => {
-        if (!arrows[event.key]) return;
-        event.preventDefault();
-        pick(moved(...arrows[event.key]));
-      });
+      return into.appendChild(h("div", { class: "dbn-card" }, h("span", {}, title), ...nodes));
     }
 
     /** Horizontal bars with names and numbers. Returns {node, draw(values, {most, format, selected})}. */
@@ -304,7 +281,8 @@ Object.assign(DBN, (() => {
           ...marks.map((t) => rule(`M${x(t)} ${top}V${bottom}`)), low < 0 && high > 0 ? rule(`M58 ${y(0)}H334`) : "",
           ...series.flatMap((values, k) => [line(values.map((value, t) => [x(t), y(value)]), k), h("circle",
             { cx: x(values.length - 1), cy: y(values.at(-1)), r: 4, style: `fill: var(--dbn-${kinds[names[k]]})` })]),
-          ...names.flatMap((name, k) => [line([[0, 16 * k + 8], [46, 16 * k + 8]], k), h("text", { x: 52, y: 16 * k + 12 }, name)]),
+          ...names.map((name, k) => h("text", { x: 52, y: 16 * k + 12 }, name)),
+          ...names.map((_, k) => line([[0, 16 * k + 8], [46, 16 * k + 8]], k)),
         );
       };
     }
@@ -312,22 +290,7 @@ Object.assign(DBN, (() => {
 
   /** A number to three places, with a minus sign that is one. */
   const signed = (x, places = 3) => x.toFixed(places).replace(/^-(0\.?0*)$/, "$1").replace("-", "−");
-
   const largest = (image) => image.reduce((most, x) => Math.max(most, Math.abs(x)), 1e-9);
-
-  function put(picture, x, y, [red, green, blue]) {
-    if (x < 0 || y < 0 || x >= picture.width || y >= picture.height) return;
-    picture.data.set([red, green, blue, 255], 4 * (y * picture.width + x));
-  }
-
-  /** A frame around a picture, as thick as the gap allows. */
-  function frame(picture, left, top, width, height, thick, tone) {
-    for (let x = -thick; x < width + thick; x++) {
-      for (let y = -thick; y < height + thick; y++) {
-        if (x < 0 || y < 0 || x >= width || y >= height) put(picture, left + x, top + y, tone);
-      }
-    }
-  }
 
   /** One picture: ink on paper, or with a limit signed, from negative over paper to positive. */
   function tint(picture, image, left, top, width, height, { ink, paper, positive, negative }, limit) {
@@ -340,14 +303,12 @@ Object.assign(DBN, (() => {
     }
   }
 
-  // Mounting
-
   /** Put the figure that a host element names into it, once its weights are there. */
   async function mount(host, source) {
     const name = host.dataset.dbnWidget, spec = specs[name];
     if (!spec) throw new Error(`there is no figure called ${name}`);
-    const nets = {}, wanted = spec.nets ?? [];
-    if (wanted.length) await gate(host, wanted, source, nets);
+    const nets = {};
+    if (spec.nets) await gate(host, spec.nets, source, nets);
     const fig = new Figure(host, name, spec, source, nets);
     host.replaceChildren(fig.root);
     const { update } = spec.render(fig) ?? {};
@@ -372,12 +333,11 @@ Object.assign(DBN, (() => {
     const button = h("button", { type: "button" }, `Start: load the network (${size.toFixed(1)} MB)`);
     host.append(h("p", { class: "dbn-gate" }, button, " ", bar, " ", said));
     return new Promise((resolve) => {
+      const busy = (on) => { button.disabled = on; bar.hidden = !on; };
       const attempt = () => {
-        set(button, { disabled: true });
-        set(bar, { hidden: false });
+        busy(true);
         bring((part) => (bar.value = part)).then(resolve, (error) => {
-          set(bar, { hidden: true });
-          set(button, { disabled: false });
+          busy(false);
           said.textContent = `The network could not be loaded: ${error.message}.`;
           button.textContent = "Try again";
         });
@@ -387,14 +347,10 @@ Object.assign(DBN, (() => {
     }).then(() => document.dispatchEvent(new Event("dbn-net"))); // its neighbours on the page need not ask again
   }
 
-  const read = (host) => JSON.parse(host.dataset.options ?? "{}");
-
-  /** Every figure of the page that is not there yet. */
+  /** Every figure of the page. */
   function mountAll() {
-    for (const host of document.querySelectorAll("[data-dbn-widget]:not([data-found])")) {
-      host.dataset.found = "";
-      mount(host, { options: read(host), load: DBN.load, live: false });
-    }
+    for (const host of document.querySelectorAll("[data-dbn-widget]"))
+      mount(host, { options: JSON.parse(host.dataset.options ?? "{}"), load: DBN.load, live: false });
   }
 
   /** The other host: an anywidget, whose kernel answers "weights?" with the bytes of a net, and sends them again at will. */
@@ -426,6 +382,5 @@ Object.assign(DBN, (() => {
     if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", mountAll);
     else queueMicrotask(mountAll); // once the figures below are known
   }
-  const figure = (name, spec) => { specs[name] = spec; };
-  return { figure, h, set, signed, mount, mountAll, render, calm };
+  return { h, set, signed, ARROWS, render, figure: (name, spec) => { specs[name] = spec; } };
 })());

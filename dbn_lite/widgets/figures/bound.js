@@ -4,10 +4,10 @@
 DBN.figure("bound", {
   title: "The bound while layers are added",
   render(fig) {
-    const { h, set, exact, signed } = DBN, N = 4, LAYERS = 3, state = { by: "ml", start: "tied", rate: 0.2, first: 4 };
+    const { h, set, exact, signed } = DBN, N = 4, LAYERS = 3, UPDATES = [4, 40, 40];
     const patterns = { "▀ top": 12, "▄ bottom": 3, "▌ left": 10, "▐ right": 5 }, chosen = Object.values(patterns);
     const parts = { "−log p(v)": "visible", gap: "label", entropy: "energy" }; // together the energy
-    let layers, top, data, rows, past, begun, rng; // data: how probable the states are that the top machine learns
+    let layers, top, data, rows, past, begun, rate = 0.2; // data: how probable the states are that the top machine learns
 
     /** The parts of eq. 8, first their mean. While all weights are tied the prior of H0 is the machine's own. */
     function look() {
@@ -18,27 +18,25 @@ DBN.figure("bound", {
       [-rows[0][0], -rows[0][0] - rows[0][1]].forEach((x, i) => past[i].push(x));
       fig.redraw();
     }
-    const weights = () => Array.from({ length: N }, () => Array.from({ length: N }, () => 6 * rng() - 3));
-    const updates = () => past[0].length - 1 - begun.at(-1), most = () => (layers.length ? 40 : state.first);
+    const updates = () => past[0].length - 1 - begun.at(-1), most = () => UPDATES[layers.length];
     const ended = () => begun.length === LAYERS && updates() >= most();
     function step() {
       if (ended()) return false;
       if (updates() < most()) {
-        const end = state.by === "ml" ? exact.logVisible(top).map(Math.exp) : exact.afterGibbs(top, data, 1);
-        top = exact.added(top, exact.gradient(top, data, end), state.rate);
-      } else { // freeze it: what it infers is the data of the next
+        top = exact.added(top, exact.gradient(top, data, exact.logVisible(top).map(Math.exp)), rate);
+      } else { // freeze it: what it infers is the data of the next, which starts tied to it
         data = exact.spread(data, exact.logGiven(top));
         layers.push(top);
-        top = state.start === "tied" ? exact.flip(top) : { ...exact.flip(top), W: weights() };
+        top = exact.flip(top);
         begun.push(past[0].length);
       }
       look();
       return !ended();
     }
     function reset() {
-      rng = DBN.random(Number(seed.value));
+      const rng = DBN.random(Number(seed.value)), none = Array(N).fill(0);
       [layers, past, begun] = [[], [[], []], [0]];
-      top = { W: weights(), visBias: Array(N).fill(0), hidBias: Array(N).fill(0) };
+      top = { W: none.map(() => none.map(() => 6 * rng() - 3)), visBias: none, hidBias: none };
       data = exact.states(N).map((_, s) => (chosen.includes(s) ? 1 / N : 0));
       look();
     }
@@ -50,13 +48,8 @@ DBN.figure("bound", {
     const kinds = { "mean log p(v)": "visible", "its bound": "label" }, curves = fig.curves("Mean log p(v) and bound", kinds);
     fig.player({ step, reset, rate: () => 8 });
     fig.button("Finish this layer", () => { while (updates() < most()) step(); });
-    const change = (key) => (value) => { state[key] = value; };
-    fig.choice("Learn by", [["ml", "maximum likelihood"], ["cd", "CD-1, its mean"]], "ml", change("by"));
-    fig.choice("A new layer starts", [["tied", "tied to the one below"], ["random", "at random"]], "tied", change("start"));
-    fig.slider("Rate", { min: 0.1, max: 1, step: 0.1, value: 0.2 }, change("rate"));
-    fig.number("Updates of layer 1", { max: 200, value: state.first }, change("first"));
+    fig.slider("Rate", { min: 0.1, max: 1, step: 0.1, value: rate }, (x) => { rate = x; });
     const seed = fig.seed(reset);
-
     fig.onDraw(() => {
       const energies = rows.map((row) => exact.total(row)), widest = Math.max(...energies), names = Object.keys(parts);
       bars.draw(energies, { most: widest });
@@ -64,7 +57,7 @@ DBN.figure("bound", {
         set(bar, { role: "img", "aria-label": names.map((name, k) => `${name} ${signed(rows[i][k])}`).join(", ") });
         bar.replaceChildren(...names.map((name, k) => part(parts[name], `width: ${(100 * rows[i][k]) / widest}%;`)));
       });
-      curves(past, { steps: state.first + 82, marks: begun.slice(1) });
+      curves(past, { steps: exact.total(UPDATES) + 2, marks: begun.slice(1) });
       const frozen = begun.length > 1 ? `; both were ${signed(past[1][begun[1] - 1], 4)} when layer 1 was frozen` : "";
       fig.say(`Layer ${begun.length} of ${LAYERS}, update ${updates()} of ${most()}. Mean log p(v) ` +
         `${signed(past[0].at(-1), 4)}, bound ${signed(past[1].at(-1), 4)}, gap ${signed(rows[0][1], 4)} nats${frozen}.`);

@@ -5,42 +5,33 @@ DBN.figure("chain", {
   title: "A Gibbs chain, step by step",
   nets: ["greedy"],
   render(fig) {
-    const { h } = DBN, STRIP = 8;
+    const { h, signed } = DBN, STRIP = 8;
     const machine = () => fig.nets.greedy.layers[0];
     const { meta: { shape }, labels } = fig.nets.greedy, across = Math.ceil(Math.sqrt(machine().nHid * 1.25));
-    const state = { k: 1, sampled: false, unit: fig.options.unit ?? 0, opened: 0 };
+    const state = { k: 1, unit: fig.options.unit ?? 0, opened: 0 };
     let chain = [], rng;
 
     /** The chain's next entry: p its probabilities, s what is handed on, u the numbers drawn. */
-    function hidden() {
-      const { s, t } = chain.at(-1), p = DBN.meanHFromV(machine(), s), u = p.map(() => rng());
-      chain.push({ kind: "h", t, p, u, s: p.map((x, j) => (u[j] < x ? 1 : 0)) });
-    }
-    function visible() {
-      const { s, t } = chain.at(-1), p = DBN.meanVFromH(machine(), s);
-      chain.push({ kind: "v", t: t + 1, p, s: state.sampled ? DBN.sampleVisible(machine(), p, rng) : p });
+    function grow() {
+      const { kind, s, t } = chain.at(-1);
+      if (kind === "v") {
+        const p = DBN.meanHFromV(machine(), s), u = p.map(() => rng());
+        chain.push({ kind: "h", t, p, u, s: p.map((x, j) => (u[j] < x ? 1 : 0)) });
+        state.opened = t;
+      } else chain.push({ kind: "v", t: t + 1, s: DBN.meanVFromH(machine(), s) });
+      fig.redraw();
     }
     const ended = () => chain.at(-1).kind === "h" && chain.at(-1).t >= state.k;
     const reset = () => {
       rng = DBN.random(Number(seed.value));
       const v = new Float32Array(machine().nVis);
       v.set(start.image(rng).image);
-      chain = [{ kind: "v", t: 0, p: v, s: v }];
-      hidden();
-      state.opened = 0;
-      fig.redraw();
+      chain = [{ kind: "v", t: 0, s: v }];
+      grow();
     };
-    const step = () => {
-      if (ended()) return false;
-      if (chain.at(-1).kind === "h") visible();
-      else hidden();
-      if (chain.at(-1).kind === "h") state.opened = chain.at(-1).t;
-      fig.redraw();
-      return !ended();
-    };
+    const step = () => { if (!ended()) grow(); return !ended(); };
     const look = (key) => (value) => { state[key] = value; fig.redraw(); };
 
-    // The strip of states: each a button that opens its step.
     const strip = fig.row();
     const cards = Array.from({ length: STRIP }, (_, i) => {
       const title = h("span"), kind = i % 2 ? "h" : "v";
@@ -51,7 +42,6 @@ DBN.figure("chain", {
       return { made, title, draw };
     });
 
-    // The opened step: pixels, the unit's weights, their product, and the arithmetic.
     const opened = fig.row();
     const card = (text, options) => {
       const made = fig.card(text, opened);
@@ -64,16 +54,14 @@ DBN.figure("chain", {
     const sum = h("p", { class: "dbn-formula" });
     fig.stage.append(sum);
 
-    const player = fig.player({ step, reset, rate: () => 2 });
+    fig.player({ step, reset });
     fig.choice("Stop after", [[1, "1 full step: CD-1"], [3, "3: CD-3"], [10, "10: CD-10"], [Infinity, "never"]], 1, (k) => {
       state.k = k;
       if (chain.at(-1).t > k) reset();
     });
     const start = DBN.starts(fig, fig.nets.greedy, [], labels ? 3 : null, reset);
-    fig.toggle("Sample the pixels too", false, (sampled) => { state.sampled = sampled; reset(); });
     const unit = fig.number("Hidden unit", { max: machine().nHid - 1, value: state.unit }, look("unit"));
     const seed = fig.seed(reset);
-
     fig.onDraw(() => {
       const { W, hidBias, nHid } = machine(), j = state.unit;
       const from = Math.max(0, 2 * Math.ceil((chain.length - STRIP) / 2));
@@ -96,25 +84,22 @@ DBN.figure("chain", {
       if (!ht) return;
       const chance = `h${ht.t}, unit ${j} on with probability ${ht.p[j].toFixed(3)}`;
       units.picture.draw(Array.from(ht.s, (on) => [on]), { columns: across, selected: j, text: chance });
-      const total = terms.reduce((a, b) => a + b, 0), x = hidBias[j] + total;
-      const write = (a) => a.toFixed(3).replace("-", "−"), on = ht.s[j] === 1;
-      sum.textContent = `Unit ${j} at step ${ht.t}: bias ${write(hidBias[j])} + sum of pixel × weight ${write(total)} = ` +
-        `${write(x)}; on with probability 1 / (1 + exp(${write(-x)})) = ${ht.p[j].toFixed(3)}; ` +
-        `drawn ${ht.u[j].toFixed(3)}, so it is ${on ? "on" : "off"}.`;
-      const busy = ht.s.reduce((a, b) => a + b, 0);
+      const [total, busy] = [terms, ht.s].map((list) => list.reduce((a, b) => a + b, 0)), x = hidBias[j] + total;
+      sum.textContent = `Unit ${j} at step ${ht.t}: bias ${signed(hidBias[j])} + sum of pixel × weight ` +
+        `${signed(total)} = ${signed(x)}; on with probability 1 / (1 + exp(${signed(-x)})) = ${ht.p[j].toFixed(3)}; ` +
+        `drawn ${ht.u[j].toFixed(3)}, so it is ${ht.s[j] ? "on" : "off"}.`;
       let cd = "";
       if (ht.t > 0) {
         const [v0, h0] = chain;
         stopped.title.textContent = `What CD-${ht.t} would change`;
         stopped.picture.draw([v0.s.map((v, i) => v * h0.p[j] - vt.s[i] * ht.p[j])], { signed: true });
-        cd = ` Stopped here, CD-${ht.t} would move the bias of unit ${j} by ${write(h0.p[j] - ht.p[j])} times the rate.`;
+        cd = ` Stopped here, CD-${ht.t} would move the bias of unit ${j} by ${signed(h0.p[j] - ht.p[j])} times the rate.`;
       }
-      const energy = write(DBN.freeEnergy(machine(), vt.s));
+      const energy = signed(DBN.freeEnergy(machine(), vt.s));
       fig.say(`Step ${ht.t}: ${busy} of ${nHid} hidden units on, free energy of the pixels ${energy}.${cd}`);
     });
 
     reset();
-    if (fig.options.play) player.play();
     return { update: reset };
   },
 });

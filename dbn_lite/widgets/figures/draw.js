@@ -40,12 +40,11 @@ DBN.figure("draw", {
     const start = DBN.starts(fig, net(), [["drawing", "your drawing"]], null, begin);
     const seed = fig.seed(() => player.reset());
     fig.button("Clear", () => { start.show("drawing"); begin(); });
-
     fig.onDraw(() => {
       const pen = DBN.upPass(net(), image), energies = DBN.labelFreeEnergies(net(), pen), least = Math.min(...energies);
       const p = DBN.softmax(energies.map((energy) => -energy)), drawn = image.some((x) => x > 0);
       const [best, second] = [...p.keys()].sort((a, b) => p[b] - p[a]), selected = drawn ? best : -1;
-      const format = (above) => (above + least).toFixed(1).replace("-", "−");
+      const format = (above) => DBN.signed(above + least, 1);
       gets.draw([image]);
       makes.draw([look(pen, 0)]);
       chances.draw(p, { selected });

@@ -5,8 +5,8 @@ DBN.figure("explaining", {
   title: "Explaining away",
   render(fig) {
     const { h, set, exact, signed } = DBN, names = ["Earthquake", "Truck", "House jumps"], both = exact.states(2);
-    const paper = { bias: [-10, -10, -20], weight: [20, 20] }, seen = [null, null, 1]; // null, 0 or 1: what is observed
-    const state = structuredClone(paper), cases = ["neither", "truck alone", "earthquake alone", "both"];
+    const paper = { bias: [-10, -10, -20], weight: [20, 20] }, state = { bias: [...paper.bias], weight: [...paper.weight] };
+    const seen = [null, null, 1], cases = ["neither", "truck alone", "earthquake alone", "both"]; // seen: null, 0 or 1
     const chance = (p) => (p > 0 && p < 5e-4 ? p.toExponential(1).replace("-", "−") : p.toFixed(4));
     const power = (x) => ["e", h("sup", {}, signed(x, 1))];
 
@@ -26,13 +26,12 @@ DBN.figure("explaining", {
       sliders[i].value = value;
       sliders[i].dispatchEvent(new Event("input"));
     }));
-
     fig.onDraw(() => {
       const { bias, weight } = state, prior = exact.logFactorial(bias.slice(0, 2));
       const jumps = exact.logGiven({ W: weight.map((w) => [w]), hidBias: [bias[2]] }); // (causes, off or on)
       const likelihood = jumps.map((row) => row[seen[2]] ?? 0);
       const barred = both.map((s) => (s.some((on, i) => (seen[i] ?? on) !== on) ? -1e3 : 0));
-      const logP = exact.normal(prior.map((x, s) => x + likelihood[s] + barred[s])), p = logP.map(Math.exp);
+      const logP = DBN.logSoftmax(prior.map((x, s) => x + likelihood[s] + barred[s])), p = logP.map(Math.exp);
       const { q, kl } = exact.bestFactorial(logP);
       const on = [p[2] + p[3], p[1] + p[3], seen[2] ?? exact.total(p, (x, s) => x * Math.exp(jumps[s][1]))];
       const scale = Math.sqrt(on[0] * (1 - on[0]) * on[1] * (1 - on[1]));

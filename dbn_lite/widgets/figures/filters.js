@@ -6,9 +6,7 @@ DBN.figure("filters", {
   nets: ["net"],
   render(fig) {
     const { h } = DBN;
-    const norm = (a) => Math.sqrt(a.reduce((sum, x) => sum + x * x, 0));
-    const cosine = (a, b) => a.reduce((sum, x, i) => sum + x * b[i], 0) / (norm(a) * norm(b) || 1);
-    const largest = (a) => a.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+    const norm = (a) => Math.sqrt(DBN.dot(a, a)), cosine = (a, b) => DBN.dot(a, b) / (norm(a) * norm(b) || 1);
     const column = (W, n, j) => Float32Array.from({ length: W.length / n }, (_, i) => W[i * n + j]);
     const orders = { // smallest first
       index: ["number", (layer, j) => j],
@@ -16,7 +14,7 @@ DBN.figure("filters", {
       bias: ["bias, readiest to turn on first", (layer, j) => -layer.bias[j]],
       change: ["change by fine-tuning, most first", (layer, j, before) => cosine(layer.picture(j), before.picture(j))],
     };
-    const state = { net: "net", layer: 1, unit: fig.options.unit ?? 0, page: 0, order: "index", shared: false };
+    const state = { net: "net", layer: 1, unit: fig.options.unit ?? 0, page: 0, order: "index" };
     const compared = !fig.live || fig.options.before;
     let layers = {}, order = [], shown = [];
 
@@ -44,15 +42,13 @@ DBN.figure("filters", {
     }
 
     const shape = fig.nets.net.meta.shape;
-    const grid = fig.pictures("Units", { shape, pick: (place) => choose(shown[place]) });
-    const row = fig.row();
+    const grid = fig.pictures("Units", { shape, pick: (place) => choose(shown[place]) }), row = fig.row();
     const cards = ["net", "greedy"].map((name) => {
       const card = fig.card("", row);
       return { name, title: card.firstChild, card, big: fig.pictures("Enlarged", { shape, gap: 0, size: 6, into: card }) };
     });
     const facts = DBN.set(fig.card("", row), { "data-facts": "" });
 
-    const pages = h("span", { class: "dbn-control" });
     const numbers = fig.nets.net.layers.map((_, i) => [i + 1, ["1 (pixels to hidden)", "2 (penultimate)", "3 (top memory)"][i]]);
     if (numbers.length > 1) fig.choice("Layer", numbers, 1, (layer) => reset({ layer, unit: 0 }));
     if (compared) fig.choice("Weights", [["net", "after fine-tuning"], ["greedy", "before it"]], "net", async (net) => {
@@ -63,8 +59,7 @@ DBN.figure("filters", {
       if (key !== "change" || ((await fig.need("greedy")) && (await fig.need("net")))) reset({ order: key });
     });
     const unit = fig.number("Unit", { max: 1, value: state.unit }, (j) => choose(j));
-    fig.toggle("One scale for all", false, (shared) => reset({ shared }));
-    fig.controls.append(pages);
+    const pages = fig.controls.appendChild(h("span", { class: "dbn-control" }));
     fig.button("Earlier units", () => turn(-1), pages);
     fig.button("Later units", () => turn(1), pages);
 
@@ -92,13 +87,11 @@ DBN.figure("filters", {
       unit.max = layer.n - 1;
       choose(Math.min(state.unit, layer.n - 1));
     }
-
     fig.onDraw(() => {
       const layer = layerOf(state.net, state.layer), { columns, size } = perPage(), j = state.unit;
       shown = order.slice(state.page * size, (state.page + 1) * size);
-      const pictures = shown.map((k) => layer.picture(k));
-      const limit = state.shared ? Math.max(...pictures.map(largest)) : null, text = `unit ${j} of layer ${state.layer}`;
-      grid.draw(pictures, { columns, signed: true, limit, selected: shown.indexOf(j), text });
+      const pictures = shown.map((k) => layer.picture(k)), text = `unit ${j} of layer ${state.layer}`;
+      grid.draw(pictures, { columns, signed: true, selected: shown.indexOf(j), text });
       pages.hidden = layer.n <= size;
       for (const { name, title, card, big } of cards) {
         card.hidden = !fig.nets[name];
@@ -111,11 +104,11 @@ DBN.figure("filters", {
     });
 
     function lines(layer, j) {
-      const write = (x) => x.toFixed(3).replace("-", "−"), number = state.layer;
-      const said = [`Unit ${j} of layer ${number}`, `bias ${write(layer.bias[j])}`, `strength ${write(norm(layer.picture(j)))}`];
+      const { signed } = DBN, number = state.layer, strength = signed(norm(layer.picture(j)));
+      const said = [`Unit ${j} of layer ${number}`, `bias ${signed(layer.bias[j])}`, `strength ${strength}`];
       if (fig.nets.greedy) {
         const likeness = cosine(layerOf("net", number).picture(j), layerOf("greedy", number).picture(j));
-        said.push(`likeness before and after ${write(likeness)}`);
+        said.push(`likeness before and after ${signed(likeness)}`);
       }
       if (number < 3) return said;
       const labels = [...column(layer.net.labtop, layer.n, j)].map((w, label) => [w, label]).sort((a, b) => b[0] - a[0]);

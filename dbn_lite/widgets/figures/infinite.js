@@ -45,7 +45,6 @@ DBN.figure("infinite", {
     fig.toggle("Tied weights", true, change("tied"));
     fig.choice("Data v0", data.map((v, s) => [s, v.join("")]), state.v, change("v"));
     const seed = fig.seed(() => fig.redraw());
-
     fig.onDraw(() => {
       const { depth, v } = state, above = state.tied ? lowest : other, k = Math.min(state.layer, depth);
       const chain = sampled(lowest), net = sampled(above);
@@ -59,7 +58,7 @@ DBN.figure("infinite", {
       });
       const likelihood = exact.logGiven(exact.flip(lowest)).map((p) => p[v]);
       const priors = Array.from({ length: depth }, (_, i) => logPrior(i + 1, above));
-      const posteriors = priors.map((logP) => exact.normal(logP.map((x, s) => x + likelihood[s])));
+      const posteriors = priors.map((logP) => DBN.logSoftmax(logP.map((x, s) => x + likelihood[s])));
       const series = [priors, priors.map(() => likelihood), posteriors].map((list) => list.map(interaction));
       curves(series, { steps: MOST - 1, range: [-3, 3] });
       const [prior, ofData, posterior] = series.map((list) => signed(list.at(-1)));

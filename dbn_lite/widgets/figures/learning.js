@@ -4,26 +4,17 @@
 DBN.figure("learning", {
   title: "Learning by contrastive divergence, exactly",
   render(fig) {
-    const { exact, signed } = DBN, N = 4, MOST = 300, state = { k: 1, by: "mean", rate: 1 };
+    const { exact, signed } = DBN, N = 4, MOST = 300, state = { k: 1, by: "cd", rate: 1 };
     const patterns = { "▀ top": 12, "▄ bottom": 3, "▌ left": 10, "▐ right": 5 }, chosen = Object.values(patterns);
     const p0 = exact.states(N).map((_, s) => (chosen.includes(s) ? 1 / N : 0)), none = Array(N).fill(0);
-    let machine, now, past, rng;
+    let machine, now, past;
 
-    /** How often each state ends a chain of k full steps, one chain from each pattern. */
-    function ends() {
-      const tables = [machine, exact.flip(machine)].map(exact.logGiven), last = chosen.slice();
-      const next = (table) => (s) => DBN.sampleSoftmax(table[s].map(Math.exp), rng).indexOf(1);
-      for (let t = 0; t < 2 * state.k; t++) last.forEach((s, i) => { last[i] = next(tables[t % 2])(s); });
-      return p0.map((_, s) => last.filter((end) => end === s).length / N);
-    }
     /** The two divergences, the exact gradient, the way that the next step goes, and the angle between these. */
     function look() {
       const logP = exact.logVisible(machine), pk = exact.afterGibbs(machine, p0, state.k), p = logP.map(Math.exp);
-      const [ml, way] = [p, { ml: p, mean: pk }[state.by] ?? ends()].map((q) => exact.gradient(machine, p0, q));
+      const [ml, way] = [p, { ml: p, cd: pk }[state.by]].map((q) => exact.gradient(machine, p0, q));
       const [a, b] = [ml, way].map((g) => [...g.W.flat(), ...g.visBias, ...g.hidBias]);
-      const dot = (x, y) => exact.total(x, (z, i) => z * y[i]);
-      const [long, followed] = [a, b].map((x) => Math.sqrt(dot(x, x)));
-      const cosine = dot(a, b) / (long * followed || 1); // chains may end where they began, and say nothing
+      const [long, followed] = [a, b].map((x) => Math.sqrt(DBN.dot(x, x))), cosine = DBN.dot(a, b) / (long * followed);
       now = { p, ml, way, length: followed / long };
       const measured = [exact.kl(p0, logP), exact.kl(pk, logP), (Math.acos(Math.min(1, cosine)) * 180) / Math.PI];
       measured.forEach((x, i) => past[i].push(x));
@@ -36,7 +27,7 @@ DBN.figure("learning", {
       return past[0].length <= MOST;
     }
     function reset() {
-      rng = DBN.random(Number(seed.value));
+      const rng = DBN.random(Number(seed.value));
       machine = { W: none.map(() => none.map(() => 4 * rng() - 2)), visBias: none, hidBias: none };
       past = [[], [], []];
       look();
@@ -55,11 +46,9 @@ DBN.figure("learning", {
     };
     fig.player({ step, reset, rate: () => 20 });
     fig.choice("k", [1, 2, 3, 10], 1, change("k"));
-    const ways = [["mean", "CD-k, its mean"], ["chains", "CD-k, a chain each"], ["ml", "exact gradient"]];
-    fig.choice("Learn by", ways, "mean", change("by"));
+    fig.choice("Learn by", [["cd", "CD-k, its mean"], ["ml", "exact gradient"]], "cd", change("by"));
     fig.slider("Rate", { min: 0.1, max: 3, step: 0.1, value: 1 }, (x) => { state.rate = x; });
     const seed = fig.seed(reset);
-
     fig.onDraw(() => {
       const { p, ml, way, length } = now, limit = Math.max(...[ml.W, way.W].flat(2).map(Math.abs));
       [machine, ml, way].forEach(({ W }, i) => pictures[i].draw([W.flat()], { signed: true, limit: i ? limit : null }));

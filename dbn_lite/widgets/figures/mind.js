@@ -43,7 +43,6 @@ DBN.figure("mind", {
     const held = fig.toggle("Labels clamped", true, clamp);
     const own = [...(labels ? [["each", "one of each"]] : []), ["drawing", "your drawing"]];
     const start = DBN.starts(fig, net(), own, "noise", again), seed = fig.seed(again);
-
     fig.onDraw(() => {
       paper.hidden = start.value !== "drawing";
       const reads = chains.map(({ penlab, states }, i) => {
@@ -51,7 +50,7 @@ DBN.figure("mind", {
         const energies = DBN.labelFreeEnergies(net(), pen), p = DBN.softmax(energies.map((energy) => -energy));
         const energy = on < 0 ? DBN.freeEnergy(net().top, penlab) : energies[on], best = p.indexOf(Math.max(...p));
         card.title.textContent = on < 0 ? "no label yet" : `${held.checked ? "held at" : "label"} ${on}`;
-        card.facts.textContent = `F ${energy.toFixed(1).replace("-", "−")}\nreads ${best}: ${p[best].toFixed(2)}`;
+        card.facts.textContent = `F ${DBN.signed(energy, 1)}\nreads ${best}: ${p[best].toFixed(2)}`;
         // A look at the mind has random numbers of its own: it changes nothing.
         card.mind(DBN.downPass(net(), pen, DBN.random(1e6 * seed.value + 100 * t + i)));
         card.memory(states);

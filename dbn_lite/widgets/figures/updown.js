@@ -84,7 +84,6 @@ DBN.figure("updown", {
     const start = DBN.starts(fig, net(), [], null, again), seed = fig.seed(again);
     const iterations = fig.choice("Gibbs iterations", [1, 3, 6, 10], 3, again);
     const sampled = fig.toggle("One label on in each reconstruction", false, again);
-
     fig.onDraw(() => {
       const now = program[at - 1] ?? {}, value = workspace[now.name], [minus] = /\w+ - \w+/.exec(now.right) ?? [];
       const shown = now.name === "sleeppenstates" ? "negpenstates" : now.name;
