@@ -30,7 +30,18 @@ try:
 except ImportError as error:
     raise InputError("the live figures need anywidget; install it with: pip install 'dbn-lite[book]'") from error
 
-__all__ = ["Bound", "Chain", "ExplainingAway", "Figure", "Filters", "InfiniteNet", "LearningCD"]
+__all__ = [
+    "Bound",
+    "Chain",
+    "Draw",
+    "ExplainingAway",
+    "Figure",
+    "Filters",
+    "InfiniteNet",
+    "LearningCD",
+    "Mind",
+    "UpDown",
+]
 
 
 class Figure(anywidget.AnyWidget):

@@ -268,8 +268,8 @@ const DBN = (() => {
   }
 
   return {
-    random, affine, transpose, logistic, softplus, logSoftmax, softmax, dot, sample, sampleSoftmax, meanHFromV, meanVFromH,
-    gibbsStep, freeEnergy, upPass, downPass, labelFreeEnergies, labelLogProbs, memoryStep, exact, decode, load, shipped,
-    arrived, home, receive: (name, base64) => waiting[name](base64),
+    random, affine, transpose, logistic, softplus, logSoftmax, softmax, dot, sample, sampleSoftmax, meanHFromV,
+    meanVFromH, gibbsStep, freeEnergy, upPass, downPass, labelFreeEnergies, labelLogProbs, memoryStep, exact, decode, load,
+    shipped, arrived, home, receive: (name, base64) => waiting[name](base64),
   };
 })();

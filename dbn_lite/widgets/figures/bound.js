@@ -7,7 +7,7 @@ DBN.figure("bound", {
     const { h, set, exact, signed } = DBN, N = 4, LAYERS = 3, UPDATES = [4, 40, 40];
     const patterns = { "▀ top": 12, "▄ bottom": 3, "▌ left": 10, "▐ right": 5 }, chosen = Object.values(patterns);
     const parts = { "−log p(v)": "visible", gap: "label", entropy: "energy" }; // together the energy
-    let layers, top, data, rows, past, begun, rate = 0.2; // data: how probable the states are that the top machine learns
+    let layers, top, data, rows, past, begun, rate = 0.2; // data: the distribution that the top machine learns
 
     /** The parts of eq. 8, first their mean. While all weights are tied the prior of H0 is the machine's own. */
     function look() {

@@ -90,10 +90,10 @@ DBN.figure("chain", {
         `drawn ${ht.u[j].toFixed(3)}, so it is ${ht.s[j] ? "on" : "off"}.`;
       let cd = "";
       if (ht.t > 0) {
-        const [v0, h0] = chain;
+        const [v0, h0] = chain, less = signed(h0.p[j] - ht.p[j]);
         stopped.title.textContent = `What CD-${ht.t} would change`;
         stopped.picture.draw([v0.s.map((v, i) => v * h0.p[j] - vt.s[i] * ht.p[j])], { signed: true });
-        cd = ` Stopped here, CD-${ht.t} would move the bias of unit ${j} by ${signed(h0.p[j] - ht.p[j])} times the rate.`;
+        cd = ` Stopped here, CD-${ht.t} would move the bias of unit ${j} by ${less} times the rate.`;
       }
       const energy = signed(DBN.freeEnergy(machine(), vt.s));
       fig.say(`Step ${ht.t}: ${busy} of ${nHid} hidden units on, free energy of the pixels ${energy}.${cd}`);
