@@ -9,7 +9,7 @@ appendix B: a weight matrix is called from-to, "rec" biases recognise, "gen" bia
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -196,19 +196,24 @@ def memory_step(net: DBN, penlab: Array, rng: backend.Random, clamped: bool = Fa
     return states
 
 
-def start_from_noise(net: DBN, label: int | None, n: int, rng: backend.Random) -> Array:
+def start_from_noise(net: DBN, label: int | Sequence[int] | None, n: int, rng: backend.Random) -> Array:
     """States of the memory after an up-pass from n images of fair coin flips (figure 9): (n, pen + lab).
 
-    Raises InputError for a label that the net does not have.
+    `label` is on in every state, or one of n labels in each; None gives all labels the same activity.
+    Raises InputError for a label that the net does not have, or labels that are not one for each state.
     """
-    if label is not None and not 0 <= label < net.n_labels:
-        raise InputError(f"label {label} is out of range; this net knows the labels 0 to {net.n_labels - 1}.")
+    labels: list[int] = [] if label is None else np.ravel(label).tolist()
+    for one in labels:
+        if not 0 <= one < net.n_labels:
+            raise InputError(f"label {one} is out of range; this net knows the labels 0 to {net.n_labels - 1}.")
+    if label is not None and np.ndim(label) and len(labels) != n:
+        raise InputError(f"{len(labels)} labels do not fit {n} chains; give one label for all or one for each.")
     ops = backend.current()
     noise = ops.sample(ops.zeros(n, net.sizes[0]), ops.zeros(net.sizes[0]), rng)
     penlab = ops.zeros(n, net.n_pen + net.n_labels)
     penlab[:, : net.n_pen] = up_pass(net, noise, rng)
     if label is not None:
-        penlab[:, net.n_pen + label] = 1
+        penlab[:, net.n_pen :] = ops.asarray(np.eye(net.n_labels)[label])
     else:
         penlab[:, net.n_pen :] = 1 / net.n_labels
     return penlab
@@ -223,11 +228,17 @@ def generate(net: DBN, label: int | None, n: int, steps: int = 300, rng: backend
 
 
 def evolve(
-    net: DBN, label: int | None, n: int, every: int = 20, columns: int = 10, rng: backend.Random | int = 0
+    net: DBN,
+    label: int | Sequence[int] | None,
+    n: int,
+    every: int = 20,
+    columns: int = 10,
+    rng: backend.Random | int = 0,
 ) -> np.ndarray:
     """What n chains have in mind, seen by a down-pass at the start and after every `every` iterations (figure 9).
 
-    Returns (columns, n, vis) probabilities; the first column is the start. Raises InputError for a bad label or count.
+    `label` is clamped, one for all chains or one for each, or free where it is None. Returns (columns, n, vis)
+    probabilities; the first column is the start. Raises InputError for a bad label or count.
     """
     if n < 1 or every < 1:
         raise InputError(f"{n} images after {every} Gibbs iterations cannot be made; both must be at least 1.")
@@ -240,6 +251,16 @@ def evolve(
             memory_step(net, penlab, rng, clamped=label is not None)
         seen.append(down_pass(net, penlab[:, : net.n_pen], rng))
     return np.stack([ops.to_numpy(image) for image in seen])
+
+
+def samples_by_class(net: DBN, n: int = 10, every: int = 1000, rng: backend.Random | int = 0) -> np.ndarray:
+    """Figure 8: one chain for each label, clamped, seen n times with `every` iterations before each: (lab, n, vis)."""
+    return evolve(net, range(net.n_labels), net.n_labels, every, n + 1, rng)[1:].swapaxes(0, 1)
+
+
+def evolution_by_class(net: DBN, every: int = 20, columns: int = 10, rng: backend.Random | int = 0) -> np.ndarray:
+    """Figure 9: one chain for each label, clamped, from noise, seen at once and then at times: (lab, columns, vis)."""
+    return evolve(net, range(net.n_labels), net.n_labels, every, columns, rng).swapaxes(0, 1)
 
 
 def _read_out(net: DBN, images: np.ndarray, scores_of: Callable[[Array], Array]) -> np.ndarray:

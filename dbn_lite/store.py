@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from . import backend
+from . import backend, sources
 from .dbn import DBN, from_arrays
 from .errors import InputError
 from .files import atomic_write
@@ -47,6 +47,14 @@ def load(path: str | Path) -> DBN:
         if not (np.abs(a) <= np.finfo(np.float32).max).all():
             raise InputError(f"{path}: {name} has values that are not finite; train the net again with a smaller rate.")
     return from_arrays({name: arrays[name] for name in NAMES})
+
+
+def shipped() -> Path:
+    """Where the net is that comes with the library: the paper's preset, or the quick one where that is all there is."""
+    try:
+        return sources.shipped("trained/paper.npz")
+    except InputError:
+        return sources.shipped("trained/quick.npz")
 
 
 def read_meta(path: str | Path) -> dict[str, Any]:

@@ -376,6 +376,38 @@ def test_start_from_noise():
         assert misfit(exact.state_index(penlab[:, :PEN], PEN), one_image) > 1.5  # noise, not grey
 
 
+def test_each_chain_keeps_a_label_of_its_own():
+    net, arrays = nets(71, 2, labgenbiases=0)
+    images = dbn.evolve(net, [0, 1] * 10_000, 20_000, every=30, columns=2)[-1]
+    for label in (0, 1):
+        agree = [means_agree(images[label::2], moments(arrays, other)[0]) for other in (0, 1)]
+        assert agree == [label == 0, label == 1]
+
+
+def test_figures_8_and_9_are_one_chain_for_each_class():
+    down = {"labtop": (LAB, TOP), "pentop": (PEN, TOP), "penhid": (PEN, HID), "hidvis": (HID, VIS)}
+    biases = ("topbiases", "pengenbiases", "hidgenbiases", "visgenbiases")
+    net, _ = nets(5, **{name: 60 * np.eye(*size) for name, size in down.items()} | dict.fromkeys(biases, -30))
+    on = np.eye(LAB, VIS)  # label 0 lights the first pixel, label 1 the second
+    samples = dbn.samples_by_class(net, n=3, every=2)
+    np.testing.assert_allclose(samples, np.repeat(on[:, None], 3, axis=1), atol=1e-6)
+    columns = dbn.evolution_by_class(net, every=2, columns=4)
+    np.testing.assert_allclose(columns[:, 1:], samples, atol=1e-6)
+    net, _ = nets(5)
+    samples, columns = dbn.samples_by_class(net, 3, 2, rng=8), dbn.evolution_by_class(net, 2, 4, rng=8)
+    assert (columns[:, 1:] == samples).all()  # the same chains; figure 9 shows the start as well
+    assert len(np.unique(columns.reshape(-1, VIS), axis=0)) > LAB
+    assert dbn.samples_by_class(net).shape == dbn.evolution_by_class(net).shape == (LAB, 10, VIS)
+
+
+def test_labels_that_are_not_one_for_each_chain_are_refused():
+    net, _ = nets(0)
+    with pytest.raises(InputError, match=r"2 labels do not fit 3 chains"):
+        dbn.evolve(net, [0, 1], 3)
+    with pytest.raises(InputError, match=r"label 7 is out of range"):
+        dbn.evolve(net, [0, 7], 2)
+
+
 def test_generation_by_seed():
     net, _ = nets(11)
     images = dbn.generate(net, 1, 20, 3, rng=5)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from easy import arrays_of, contents
 
-from dbn_lite import dbn, store
+from dbn_lite import dbn, sources, store
 from dbn_lite.errors import InputError
 
 SHAPES = {  # from appendix B, for 6 pixels, 5 and 4 hidden units, 7 top units and 3 labels
@@ -217,3 +217,14 @@ def test_a_file_with_a_wrong_byte_is_refused_or_gives_the_right_net(path, write)
             for name, array in net.arrays().items():
                 np.testing.assert_array_equal(array, right[name], err_msg=f"byte {place}")
     assert refusals > 300
+
+
+def test_the_shipped_net_is_the_papers_or_else_the_quick_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "_PACKAGE", tmp_path)
+    with pytest.raises(InputError, match=r"quick\.npz does not come with this copy"):
+        store.shipped()
+    trained = tmp_path / "_data" / "trained"
+    trained.mkdir(parents=True)
+    for name in ("quick.npz", "paper.npz"):
+        (trained / name).touch()
+        assert store.shipped() == trained / name

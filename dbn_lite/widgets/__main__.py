@@ -16,7 +16,7 @@ from dbn_lite.errors import InputError
 
 from .bundle import pack, script, style
 
-SHIPPED = {"net": "trained/quick.npz", "greedy": "trained/greedy.npz"}  # as the figures call them: where they are
+SHIPPED = {"net": store.shipped, "greedy": lambda: sources.shipped("trained/greedy.npz")}  # as the figures call them
 EXAMPLES = 10  # test images of each class that go with each net
 
 
@@ -42,7 +42,7 @@ def build(folder: Path, given: dict[str, Path | None], starts: tuple[np.ndarray,
     listed = {}
     for name, shipped in SHIPPED.items():
         try:
-            net = store.load(given.get(name) or sources.shipped(shipped))
+            net = store.load(given.get(name) or shipped())
         except InputError as error:
             print(f"The figures go without the net {name!r}: {error}", file=sys.stderr)
             continue
