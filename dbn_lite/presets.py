@@ -21,12 +21,14 @@ class Stage:
     n_gibbs: int = 1
     all_images: bool = False  # also those held out for validation; starts from the best net so far
     until_matched: bool = False  # stop once the training error is down to that of the net it started from
+    steady: int = 0  # epochs at the first learning rate before it starts to change
     record_every: int = 0  # epochs between two recordings of training and test error; 0 for never
 
     def rate_in(self, epoch: int) -> float:
-        """The learning rate in an epoch, counted from 0."""
+        """The learning rate in an epoch, counted from 0: first steady, then changing by equal ratios."""
         first, last = self.learning_rate
-        return first * (last / first) ** (epoch / max(1, self.epochs - 1))
+        changing = max(0, epoch - self.steady) / max(1, self.epochs - 1 - self.steady)
+        return first * (last / first) ** changing
 
     def momentum_in(self, epoch: int) -> float:
         """The momentum in an epoch, counted from 0."""
@@ -69,10 +71,11 @@ class Preset:
         return self.layers
 
 
-def _greedy(epochs: int, decays: tuple[float, float, float] = (2e-4, 2e-4, 5e-4)) -> tuple[Stage, ...]:
+def _greedy(epochs: int, last_rate: float = 0.1, steady: int = 0) -> tuple[Stage, ...]:
+    decays = (2e-4, 2e-4, 5e-4)  # the top memory needs more, or its label weights overfit
     return tuple(
-        Stage(f"greedy {layer}", layer, epochs, learning_rate=(0.1, 0.1), weight_decay=decays[layer - 1])
-        for layer in (1, 2, 3)
+        Stage(f"greedy {layer}", layer, epochs, (0.1, last_rate), decay, steady=steady)
+        for layer, decay in enumerate(decays, 1)
     )
 
 
@@ -98,12 +101,12 @@ PRESETS = {
         Preset(
             "paper",
             (
-                *_greedy(30),
+                *_greedy(30, last_rate=0.01, steady=20),
                 _up_down(3, 100, (0.01, 0.01), record_every=10),
                 _up_down(6, 100, (0.01, 0.01), record_every=10),
                 _up_down(10, 100, (0.01, 0.001), record_every=10),
                 replace(
-                    _up_down(10, 100, (0.001, 0.001), record_every=1),
+                    _up_down(10, 100, (0.003, 0.0005), record_every=1),
                     name="all images",
                     all_images=True,
                     until_matched=True,

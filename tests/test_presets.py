@@ -42,6 +42,11 @@ def test_the_rate_falls_by_equal_ratios_from_the_first_epoch_to_the_last():
     assert {constant.rate_in(epoch) for epoch in range(30)} == {0.1}
 
 
+def test_the_rate_can_be_steady_before_it_falls():
+    stage = Stage("", 1, 7, (0.16, 0.01), 0, steady=2)
+    assert [stage.rate_in(epoch) for epoch in range(7)] == pytest.approx([0.16] * 3 + [0.08, 0.04, 0.02, 0.01])
+
+
 def test_momentum_changes_after_five_epochs():
     stage = Stage("", 1, 10, (0.1, 0.1), 0, momentum=(0.5, 0.9))
     assert [stage.momentum_in(epoch) for epoch in range(8)] == [0.5] * 5 + [0.9] * 3
