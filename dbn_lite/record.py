@@ -1,0 +1,167 @@
+"""What a run was worth, measured once and kept as a file that the book draws from (data/results/*.json)."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.special import log_softmax
+
+from . import backend, bench, store, train
+from .data import Dataset
+from .dbn import DBN, from_arrays, label_free_energies, label_log_probs, predict, up_pass
+from .errors import InputError
+from .files import atomic_write
+
+PASSES = 20  # stochastic up-passes that section 6.2 averages over
+GIBBS_TRIES = 5  # repetitions of the read-out by Gibbs sampling
+ERRORS = ("train_error", "validation_error", "test_error")
+
+
+def of_run(folder: str | Path, dataset: Dataset, commit: str | None = None) -> dict[str, Any]:
+    """The record of a training run: where it comes from, every epoch, and the test predictions image by image.
+
+    Works on a run still under way: then `finished` is false and what has not been reached is None. `rows` has errors
+    in percent; `greedy_test_errors`, `best_test_errors` (of the net that was best on validation images in the second
+    stage) and `final_test_errors` are counts, `predictions` strings of digits, one for each test image. `commit` is
+    that of the code that trained, by default of this checkout. Raises InputError if the folder holds no run, or one
+    on other data.
+    """
+    folder = Path(folder)
+    arrays, state = store.load_arrays(folder / "checkpoint.npz")
+    if "settings" not in state:
+        raise InputError(f"{folder}/checkpoint.npz is of no run; give the folder of `dbn-lite train --out`.")
+    settings = state["settings"]
+    if settings["data"].split(",")[0] != dataset.name:
+        raise InputError(f"{folder} is a run on {settings['data']}; record it with that data, not {dataset.name}.")
+    log = folder / "log.jsonl"
+    rows = [_row(json.loads(line)) for line in log.read_text(encoding="utf-8").splitlines()]
+    nets = _nets(folder, arrays)
+    guesses = {name: predict(net, dataset.test_images) if net else None for name, net in nets.items()}
+    about = {
+        "finished": nets["final"] is not None,
+        "settings": {"preset": settings["preset"], "data": settings["data"], "backend": settings["backend"]},
+        "seed": settings["seed"],
+        "versions": train.versions(),
+        "device": bench.machine(),
+        "seconds": rows[-1]["seconds"] if rows else 0.0,
+        "date": datetime.datetime.fromtimestamp(log.stat().st_mtime, datetime.UTC).date().isoformat(),
+        "commit": commit or _commit(),
+        "test_images": len(dataset.test_labels),
+    }
+    return about | _worth(nets, guesses, settings, dataset) | {"rows": rows, "predictions": _digits(guesses)}
+
+
+def _nets(folder: Path, checkpoint: dict[str, np.ndarray]) -> dict[str, DBN | None]:
+    """The nets that the run has left so far: after greedy learning, best on validation, final."""
+    best = {name.removeprefix("best."): a for name, a in checkpoint.items() if name.startswith("best.")}
+    left = {name: folder / file for name, file in (("greedy", "greedy.npz"), ("final", "net.npz"))}
+    loaded = {name: store.load(path) if path.is_file() else None for name, path in left.items()}
+    return loaded | {"best": from_arrays(best) if best else None}
+
+
+def _worth(
+    nets: dict[str, DBN | None], guesses: dict[str, np.ndarray | None], settings: dict[str, Any], dataset: Dataset
+) -> dict[str, Any]:
+    """What can be said of the nets: errors on test images, and what decided where stages ended."""
+    labels = dataset.test_labels
+    found: dict[str, Any] = {
+        f"{name}_test_errors": None if guess is None else int((guess != labels).sum())
+        for name, guess in guesses.items()
+    }
+    found |= {"best_validation_error": None, "best_train_error": None, "close_calls": None, "read_outs": None}
+    if best := nets["best"]:
+        batch_size = settings["preset"]["batch_size"]
+        for name in ("validation", "train"):
+            images = train.part(dataset, name, settings["seed"], batch_size)
+            found[f"best_{name}_error"] = round(train.error_percent(best, *images), 4)
+    if final := nets["final"]:
+        found |= of_net(final, dataset.test_images, labels)
+    return found
+
+
+def _row(logged: dict[str, Any]) -> dict[str, Any]:
+    """A line of the log with every kind of error, None where it was not measured."""
+    return logged | {name: round(logged[name], 4) if name in logged else None for name in ERRORS}
+
+
+def _digits(guesses: dict[str, np.ndarray | None]) -> dict[str, str | None]:
+    return {name: None if g is None else "".join(map(str, g.tolist())) for name, g in guesses.items()}
+
+
+def _commit() -> str:
+    """The commit of this checkout, or "unknown" where the library was installed without one."""
+    asked = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def of_net(net: DBN, images: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """What rows 4, 5 and 7 to 9 of the scoreboard need of one net: close calls, and the errors of every read-out."""
+    log_probs = label_log_probs(net, images)
+    return {"close_calls": int(close_calls(log_probs, labels).sum()), "read_outs": read_outs(net, images, labels)}
+
+
+def close_calls(log_probs: np.ndarray, labels: np.ndarray, within: float = 0.3) -> np.ndarray:
+    """Which cases (n,) are right although the second best probability is within 0.3 of the best (figure 6).
+
+    log_probs (n, lab) in nats.
+    """
+    probs = np.sort(np.exp(log_probs), axis=1)
+    close: np.ndarray = probs[:, -1] - probs[:, -2] < within
+    return close & (log_probs.argmax(axis=1) == labels)
+
+
+def read_outs(net: DBN, images: np.ndarray, labels: np.ndarray, seed: int = 0) -> dict[str, Any]:
+    """Errors of every read-out of section 6.2 on the same net: counts, or lists of counts where it was repeated.
+
+    `stochastic` has one count for each of twenty sampled up-passes, the averages are over the same twenty, so that
+    each figure is that of `predict` with the same seed; `gibbs` is repeated with seeds of its own.
+    """
+
+    def wrong(scores: np.ndarray) -> int:
+        return int((scores.argmax(axis=1) != labels).sum())
+
+    rng = backend.current().random(seed, "predict")
+    passes = [_sampled_pass(net, images, rng) for _ in range(PASSES)]
+    return {
+        "deterministic": int((predict(net, images) != labels).sum()),
+        "stochastic": [wrong(log_probs) for log_probs in passes],
+        "average-p": wrong(np.mean([np.exp(log_probs) for log_probs in passes], axis=0)),
+        "average-log-p": wrong(np.mean(passes, axis=0)),
+        "gibbs": [int((predict(net, images, "gibbs", seed + i) != labels).sum()) for i in range(GIBBS_TRIES)],
+    }
+
+
+def _sampled_pass(net: DBN, images: np.ndarray, rng: backend.Random) -> np.ndarray:
+    """log p(label | states) after one stochastic up-pass, exact free energies: (n, lab)."""
+    ops = backend.current()
+    blocks = [images[i : i + ops.block] for i in range(0, len(images), ops.block)]
+    energies = [ops.to_numpy(label_free_energies(net, up_pass(net, block, rng))) for block in blocks]
+    return log_softmax(-np.concatenate(energies), axis=1)
+
+
+def write(result: dict[str, Any], path: str | Path) -> None:
+    """Write a record as JSON, each of its rows on a line of its own."""
+    rows = ",\n".join("  " + json.dumps(row) for row in result["rows"])
+    text = json.dumps(result | {"rows": "@rows"}, indent=1).replace('"@rows"', f"[\n{rows}\n ]")
+    atomic_write(path, lambda file: file.write(f"{text}\n".encode()))
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """Read a record; raises InputError, naming the file, for what is none."""
+    try:
+        result = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read {path} ({error.strerror}); give the path of a recorded result.") from error
+    except ValueError as error:
+        raise InputError(f"{path} is no JSON file; record the run again.") from error
+    if not isinstance(result, dict) or not isinstance(result.get("rows"), list):
+        raise InputError(f"{path} has no list of rows; record the run again.")
+    return result
