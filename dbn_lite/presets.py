@@ -79,6 +79,14 @@ def _greedy(epochs: int, last_rate: float = 0.1, steady: int = 0) -> tuple[Stage
     )
 
 
+def _top_memory(steady: int, falling: int) -> tuple[Stage, ...]:
+    """The third layer in two stages: three Gibbs steps while the rate falls, for then the chain mixes slowly."""
+    first = _greedy(steady)[2]
+    rate, last = first.learning_rate[1], first.learning_rate[1] / 10
+    more = {"epochs": falling, "learning_rate": (rate, last), "momentum": (0.9, 0.9), "n_gibbs": 3}
+    return first, replace(first, name="greedy 3, CD-3", **more)
+
+
 def _up_down(n_gibbs: int, epochs: int, rates: tuple[float, float], **more: Any) -> Stage:
     return Stage(
         f"up-down k={n_gibbs}", 0, epochs, rates, weight_decay=1e-5, momentum=(0.9, 0.9), n_gibbs=n_gibbs, **more
@@ -101,8 +109,9 @@ PRESETS = {
         Preset(
             "paper",
             (
-                *_greedy(30, last_rate=0.01, steady=20),
-                _up_down(3, 100, (0.01, 0.01), record_every=10),
+                *_greedy(30, last_rate=0.01, steady=20)[:2],
+                *_top_memory(steady=18, falling=12),
+                _up_down(3, 100, (0.02, 0.01), record_every=10),
                 _up_down(6, 100, (0.01, 0.01), record_every=10),
                 _up_down(10, 100, (0.01, 0.001), record_every=10),
                 replace(
