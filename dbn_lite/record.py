@@ -148,10 +148,11 @@ def _sampled_pass(net: DBN, images: np.ndarray, rng: backend.Random) -> np.ndarr
 
 
 def write(result: dict[str, Any], path: str | Path) -> None:
-    """Write a record as JSON, each of its rows on a line of its own."""
-    rows = ",\n".join("  " + json.dumps(row) for row in result["rows"])
-    text = json.dumps(result | {"rows": "@rows"}, indent=1).replace('"@rows"', f"[\n{rows}\n ]")
-    atomic_write(path, lambda file: file.write(f"{text}\n".encode()))
+    """Write a record as JSON, each entry and each of its rows on a line of its own."""
+    rows = ",\n  ".join(map(json.dumps, result["rows"]))
+    lines = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in result.items() if name != "rows"]
+    text = ",\n ".join([*lines, f'"rows": [\n  {rows}\n ]'])
+    atomic_write(path, lambda file: file.write(f"{{\n {text}\n}}\n".encode()))
 
 
 def read(path: str | Path) -> dict[str, Any]:
