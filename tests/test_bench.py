@@ -244,14 +244,14 @@ def test_hours_of_the_paper():
     """With one second a mini-batch: 3 x 30 and 3 x 100 epochs of 440, and 59 of 600."""
     measured = [{"stage": stage, "who": "dbn_lite", "threads": 2, "seconds": 1.0} for stage in steps.STAGES]
     other = [{"stage": stage, "who": "floor", "threads": 2, "seconds": 9.0} for stage in steps.STAGES]
-    assert bench.paper_hours(measured + other, 2) == pytest.approx((390 * 440 + 59 * 600) / 3600)
+    assert bench.paper_hours(measured + other, 2) == pytest.approx(((378 + 12 * 9 / 5) * 440 + 59 * 600) / 3600)
     assert bench.paper_hours(measured, 1) is None
     assert bench.paper_hours(measured[1:], 2) is None
 
 
 def test_every_stage_of_the_paper_is_measured():
     names = {stage.name for stage in presets.PRESETS["paper"].stages if not stage.all_images}
-    assert names == set(steps.STAGES)
+    assert names - {"greedy 3, CD-3"} == set(steps.STAGES)
 
 
 @pytest.fixture
