@@ -40,7 +40,8 @@ def of_run(folder: str | Path, dataset: Dataset, commit: str | None = None) -> d
         raise InputError(f"{folder} is a run on {settings['data']}; record it with that data, not {dataset.name}.")
     log = folder / "log.jsonl"
     rows = [_row(json.loads(line)) for line in log.read_text(encoding="utf-8").splitlines()]
-    nets = _nets(folder, arrays)
+    left = settings["preset"]["stages"][state["stage_index"] :]
+    nets = _nets(folder, arrays, greedy_over=not any(stage["layer"] for stage in left))
     guesses = {name: predict(net, dataset.test_images) if net else None for name, net in nets.items()}
     about = {
         "finished": nets["final"] is not None,
@@ -56,12 +57,15 @@ def of_run(folder: str | Path, dataset: Dataset, commit: str | None = None) -> d
     return about | _worth(nets, guesses, settings, dataset) | {"rows": rows, "predictions": _digits(guesses)}
 
 
-def _nets(folder: Path, checkpoint: dict[str, np.ndarray]) -> dict[str, DBN | None]:
+def _nets(folder: Path, checkpoint: dict[str, np.ndarray], greedy_over: bool) -> dict[str, DBN | None]:
     """The nets that the run has left so far: after greedy learning, best on validation, final."""
     best = {name.removeprefix("best."): a for name, a in checkpoint.items() if name.startswith("best.")}
-    left = {name: folder / file for name, file in (("greedy", "greedy.npz"), ("final", "net.npz"))}
-    loaded = {name: store.load(path) if path.is_file() else None for name, path in left.items()}
-    return loaded | {"best": from_arrays(best) if best else None}
+    final = folder / "net.npz"
+    return {
+        "greedy": store.load(folder / "greedy.npz") if greedy_over else None,
+        "best": from_arrays(best) if best else None,
+        "final": store.load(final) if final.is_file() else None,
+    }
 
 
 def _worth(
