@@ -6,13 +6,14 @@ import argparse
 import json
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from . import backend, bench, data, plot, sources, store, train
+from . import backend, bench, data, plot, reproduce, sources, store, train
 from .dbn import DBN, METHODS, generate, predict
 from .errors import InputError
 from .files import atomic_write
@@ -87,6 +88,12 @@ def _parser() -> argparse.ArgumentParser:
     of_generate.add_argument("--steps", type=int, default=300, help="Gibbs iterations (default: %(default)s)")
     of_generate.add_argument("--seed", type=int, default=0)
     of_generate.add_argument("--out", type=Path, required=True, metavar="FILE.png")
+
+    of_reproduce = add("reproduce", _reproduce, "the scoreboard: the paper's numbers beside ours, and figures 6 to 9")
+    of_reproduce.add_argument("--out", type=Path, default=Path("reproduced"), metavar="DIR", help="of the figures")
+    of_reproduce.add_argument("--runs", type=Path, metavar="DIR", help="record and use the runs there, paper-seedN")
+    of_reproduce.add_argument("--from-scratch", action="store_true", help="train three seeds first, in --runs (hours)")
+    of_reproduce.add_argument("--data", default="mnist", help=f"{sets} (default: %(default)s, as in the paper)")
 
     of_bench = add("bench", _bench, "seconds a mini-batch, as a ratio to the matrix products alone")
     of_bench.add_argument("--out", type=Path, default=None, metavar="FILE.json", help="also write all rows there")
@@ -187,6 +194,32 @@ def _bench(a: argparse.Namespace) -> dict[str, Any]:
     if a.json:
         return result
     lines = {
+def _reproduce(a: argparse.Namespace) -> dict[str, Any]:
+    dataset, folder = data.load(a.data), a.runs
+    if a.from_scratch:
+        folder = folder or Path("runs")
+        reproduce.train_and_record(folder, dataset, progress=not a.json)
+    elif folder:
+        reproduce.record_runs(folder, dataset)
+    results, drawn = folder or reproduce.results_folder(), []
+    runs = reproduce.recorded_runs(results, dataset.name)
+    path, greedy_path = reproduce.net_and_forebear(runs, folder)
+    net, greedy = store.load(path), store.load(greedy_path) if greedy_path else None
+    with tqdm(total=1 + len(reproduce.PICTURES), desc="measuring read-outs", disable=a.json, unit="step") as bar:
+        rows = reproduce.scoreboard(net, greedy, store.read_meta(path), dataset, runs, results)
+        for name in reproduce.PICTURES:
+            bar.set_description(f"drawing {name}")
+            bar.update()
+            drawn += reproduce.draw(name, net, dataset, a.out)
+        bar.update()
+    standing = [reproduce.standing(run) for run in runs]
+    about = {"data": dataset.name, "net": str(path), "runs": standing, "figures": [str(path) for path in drawn]}
+    if a.json:
+        return about | {"rows": [asdict(row) for row in rows]}
+    print(reproduce.in_lines(rows))
+    return about | {"runs": "; ".join(standing) or "none", "figures": ", ".join(about["figures"])}
+
+
         f"{r['stage']} x{r['threads']} {r['who']}": f"{1e3 * r['seconds']:8.2f} ms  {r['ratio']:.2f} times the floor"
         for r in result["rows"]
         if "seconds" in r and "sweep" not in r

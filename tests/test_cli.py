@@ -4,11 +4,14 @@ import importlib.metadata
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +30,7 @@ from easy import (
 )
 from matplotlib.image import imread
 
-from dbn_lite import cli, data, dbn, presets, sources, store, train
+from dbn_lite import cli, data, dbn, presets, reproduce, sources, store, train
 from dbn_lite.dbn import METHODS
 from dbn_lite.errors import InputError
 
@@ -286,6 +289,55 @@ def test_a_net_that_cannot_read_its_dreams_writes_none(monkeypatch, capsys, call
     assert not (tmp_path / "mine.npz").exists()
 
 
+def test_reproduce_prints_the_scoreboard_and_writes_the_figures(call, capsys, random_net, tmp_path, monkeypatch):
+    """The net that is shipped, and no recorded run: each of the twelve rows says what there is."""
+    quick_chains(monkeypatch)
+    shelf = tmp_path / "package" / "_data" / "trained"
+    shelf.mkdir()
+    shutil.copy(random_net, shelf / "quick.npz")
+    result = call("reproduce", "--data", "dreamed", "--out", "here/figures")
+    names = ("6-close-calls", "7-errors", "8-samples", "9-evolution")
+    assert result["figures"] == [os.path.join("here", "figures", f"figure{name}.png") for name in names]
+    assert all(Path(path).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" for path in result["figures"])
+    assert (result["data"], result["net"], result["runs"]) == ("dreamed", str(shelf / "quick.npz"), [])
+    assert [row["number"] for row in result["rows"]] == list(range(1, 13))
+    errors = (
+        dbn.predict(store.load(random_net), data.load("dreamed").test_images) != data.load("dreamed").test_labels
+    ).sum()
+    assert result["rows"][3]["net"] == str(errors)
+    assert all(row["runs"] == "no recorded run" for row in result["rows"][:11])
+    assert cli.main(["reproduce", "--data", "dreamed", "--out", "again"]) == 0
+    out, error = capsys.readouterr()
+    assert re.search(
+        r"test images that it gets wrong.*\n +the paper  125\n +our runs  no recorded run\n +this net  \d+\n", out
+    )
+    assert re.search(r"runs  none\n", out)
+    assert "drawing figure9" in error
+
+
+def quick_chains(monkeypatch):
+    """Figures 8 and 9 from chains of a few steps."""
+    for name in ("samples_by_class", "evolution_by_class"):
+        monkeypatch.setattr(reproduce, name, partial(getattr(dbn, name), every=1))
+
+
+def test_reproduce_from_scratch_trains_three_seeds_and_goes_on_with_what_is_there(call, monkeypatch, tmp_path):
+    monkeypatch.setattr(reproduce, "PICTURES", {})
+    last = up_down(2, (0.01, 0.01), "all images", all_images=True, until_matched=True, record_every=1)
+    monkeypatch.setitem(presets.PRESETS, "paper", replace(TINY, stages=(*TINY.stages, last)))
+    result = call("reproduce", "--from-scratch", "--data", "dreamed")
+    assert result["runs"] == ["seed 0, finished", "seed 1, finished", "seed 2, finished"]
+    assert sorted(os.listdir("runs")) == sorted(f"paper-seed{n}{end}" for n in range(3) for end in ("", ".json"))
+    runs = [json.loads(Path(f"runs/paper-seed{n}.json").read_text()) for n in range(3)]
+    best = min(runs, key=lambda run: run["best_validation_error"])["seed"]
+    assert result["net"] == os.path.join("runs", f"paper-seed{best}", "net.npz")
+    mean = np.mean([run["final_test_errors"] for run in runs]) / 2
+    assert result["rows"][2]["runs"].startswith(f"{mean:.2f} ± ")
+    monkeypatch.setattr(train.Run, "_run_epoch", None)  # nothing is trained again
+    assert call("reproduce", "--from-scratch", "--data", "dreamed")["rows"] == result["rows"]
+    assert call("reproduce", "--runs", "runs", "--data", "dreamed")["rows"] == result["rows"]
+
+
 def test_the_command_is_installed_under_its_name():
     (entry,) = importlib.metadata.entry_points(group="console_scripts", name="dbn-lite")
     assert entry.load() is cli.main
@@ -296,7 +348,7 @@ def test_help_names_every_command(capsys):
         cli.main(["--help"])
     assert stopped.value.code == 0
     shown = capsys.readouterr().out
-    assert all(name in shown for name in ("data", "train", "evaluate", "generate", "info"))
+    assert all(name in shown for name in ("data", "train", "evaluate", "generate", "reproduce", "info"))
 
 
 def test_ctrl_c_in_any_other_command_is_no_traceback(monkeypatch, capsys):
@@ -353,6 +405,9 @@ def test_ctrl_c_while_training_says_how_to_go_on(call, monkeypatch, capsys, tmp_
         ("info broken.npz", "broken.npz is not an .npz file of plain arrays (it is damaged"),
         ("info run.d", "run.d does not exist; give the path of an .npz file"),
         ("info net.npz --backend torch", "there is no backend called 'torch'"),
+        ("reproduce --data cifar", "there is no data set 'cifar'; choose auto, mnist, dreamed or usps"),
+        ("reproduce --data dreamed --runs run.d", "run.d holds no run called paper-seed0 or the like; train one, or"),
+        ("reproduce --data dreamed", "trained/quick.npz does not come with this copy of dbn_lite; install or check"),
         ("data dream broken.npz", "broken.npz is not an .npz file of plain arrays"),
         ("data dream", "does not exist; give the path of an .npz file"),
         ("data dream net.npz --seed -1", "the seed is -1"),
