@@ -186,14 +186,6 @@ def _info(a: argparse.Namespace) -> dict[str, Any]:
     return {**dict(zip(names, net.sizes, strict=True)), "weights": weights, **about}
 
 
-def _bench(a: argparse.Namespace) -> dict[str, Any]:
-    result = bench.run(backend.current().name, say=lambda line: print(line, file=sys.stderr))
-    if a.out:
-        content = json.dumps(result, indent=1)
-        atomic_write(a.out, lambda file: file.write(content.encode()))
-    if a.json:
-        return result
-    lines = {
 def _reproduce(a: argparse.Namespace) -> dict[str, Any]:
     dataset, folder = data.load(a.data), a.runs
     if a.from_scratch:
@@ -220,6 +212,14 @@ def _reproduce(a: argparse.Namespace) -> dict[str, Any]:
     return about | {"runs": "; ".join(standing) or "none", "figures": ", ".join(about["figures"])}
 
 
+def _bench(a: argparse.Namespace) -> dict[str, Any]:
+    result = bench.run(backend.current().name, say=lambda line: print(line, file=sys.stderr))
+    if a.out:
+        content = json.dumps(result, indent=1)
+        atomic_write(a.out, lambda file: file.write(content.encode()))
+    if a.json:
+        return result
+    lines = {
         f"{r['stage']} x{r['threads']} {r['who']}": f"{1e3 * r['seconds']:8.2f} ms  {r['ratio']:.2f} times the floor"
         for r in result["rows"]
         if "seconds" in r and "sweep" not in r
