@@ -1,0 +1,106 @@
+"""What was run is written down row by row: figures in `table1.json`, predictions image by image beside it."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import binomtest
+
+from .. import bench, train
+from ..data import Dataset
+from ..errors import InputError
+from ..files import atomic_write
+from .row import Job, Outcome, Row
+
+UNTRIED = 255
+
+
+def run(row: Row, digits: Dataset, job: Job) -> tuple[dict[str, Any], np.ndarray]:
+    """Run a row, or go on with it: its record, and the predictions of its first repeat, uint8 (n_test,).
+
+    Raises InputError if the row has no run of its own, needs an extra that is missing, or asks for a size it cannot
+    have.
+    """
+    if row.run is None:
+        raise InputError(f"{row.name} is not run here: train a net with `dbn-lite train --preset paper`.")
+    if not 0 < job.size <= row.size:
+        raise InputError(f"the size of {row.name} is {job.size}; use 1 to {row.size} {row.unit}.")
+    outcome = row.run(digits, job)
+    return describe(row, digits, job, outcome), outcome.predictions[0]
+
+
+def describe(row: Row, digits: Dataset, job: Job, outcome: Outcome) -> dict[str, Any]:
+    """The record of a run. `errors` is the count of the first repeat, `error` the mean of all in percent."""
+    tried = [p != UNTRIED for p in outcome.predictions]
+    wrong = [int((p != digits.test_labels)[t].sum()) for p, t in zip(outcome.predictions, tried, strict=True)]
+    spent = np.array([s for pieces in outcome.pieces for s in pieces.spent.values()]).reshape(-1, 3)
+    return {
+        "name": row.name,
+        "paper_error": row.paper_error,
+        "error": round(100 * float(np.mean(wrong)) / int(tried[0].sum()), 4),
+        "errors": wrong[0],
+        "repeats": wrong,
+        "test_images": int(tried[0].sum()),
+        "size": job.size,
+        "full_size": row.size,
+        "unit": row.unit,
+        "seconds": round(float(spent[:, 0].sum()), 1),
+        "cpu_seconds": round(float(spent[:, 1].sum()), 1),
+        "peak_mib": round(float(spent[:, 2].max(initial=0))),
+        "device": {**bench.machine(), "threads": int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))},
+        "data": digits.name,
+        "settings": outcome.settings,
+        **outcome.notes,
+        "seed": job.seed,
+        "versions": train.versions() | bench._others(),
+        "date": datetime.date.today().isoformat(),
+    }
+
+
+def write(path: Path, record: dict[str, Any], predictions: np.ndarray, order: Sequence[str]) -> None:
+    """Put a record into the file at `path`, in this order of names, and its predictions into the .npz beside it."""
+    rows = {row["name"]: row for row in read(path)} | {record["name"]: record}
+    beside = path.with_name(f"{path.stem}-predictions.npz")
+    kept: dict[str, Any] = {}
+    if beside.exists():
+        with np.load(beside, allow_pickle=False) as file:
+            kept = dict(file)
+    kept[record["name"]] = predictions
+    atomic_write(beside, lambda out: np.savez_compressed(out, **kept))
+    content = json.dumps({"rows": [rows[name] for name in order if name in rows]}, indent=1)
+    atomic_write(path, lambda out: out.write(content.encode()))
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The records in a file, none if there is no file yet."""
+    if not path.exists():
+        return []
+    rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    return rows
+
+
+def rest(record: dict[str, Any], growth: float) -> float:
+    """Seconds on the same processor that the full size would take beyond what was run."""
+    return record["cpu_seconds"] * ((record["full_size"] / record["size"]) ** growth - 1)
+
+
+def mcnemar(labels: ArrayLike, a: ArrayLike, b: ArrayLike) -> tuple[int, int, float]:
+    """McNemar's exact test of two classifiers on the same images, on those that both tried.
+
+    Returns how many only the first has wrong, how many only the second, and the probability of a difference at least
+    so large if each of these were as likely to be either's.
+    """
+    labels, a, b = (np.asarray(x) for x in (labels, a, b))
+    both = (a != UNTRIED) & (b != UNTRIED)
+    only_a = int(((a != labels) & (b == labels) & both).sum())
+    only_b = int(((a == labels) & (b != labels) & both).sum())
+    if not only_a + only_b:
+        return 0, 0, 1.0
+    return only_a, only_b, float(binomtest(only_a, only_a + only_b).pvalue)
