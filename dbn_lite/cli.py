@@ -98,6 +98,14 @@ def _parser() -> argparse.ArgumentParser:
     of_bench = add("bench", _bench, "seconds a mini-batch, as a ratio to the matrix products alone")
     of_bench.add_argument("--out", type=Path, default=None, metavar="FILE.json", help="also write all rows there")
 
+    of_table1 = add("table1", _table1, "table 1 of the paper: all rows as recorded, or some run again")
+    of_table1.add_argument("rows", nargs="*", metavar="ROW", help="run this row (default: print what is recorded)")
+    of_table1.add_argument("--data", default="auto", help=sets)
+    of_table1.add_argument("--seed", type=int, default=0)
+    of_table1.add_argument("--size", type=int, default=None, help="images or epochs (default: the full size)")
+    of_table1.add_argument("--state", type=Path, default=None, metavar="DIR", help="keep there what is finished")
+    of_table1.add_argument("--out", type=Path, default=None, metavar="FILE.json", help="record there")
+
     add("info", _info, "what a net is and where it comes from").add_argument("net", metavar="NET.npz")
     return parser
 
@@ -196,13 +204,12 @@ def _reproduce(a: argparse.Namespace) -> dict[str, Any]:
     results, drawn = folder or reproduce.results_folder(), []
     runs = reproduce.recorded_runs(results, dataset.name)
     path, greedy_path = reproduce.net_and_forebear(runs, folder)
-    net, greedy = store.load(path), store.load(greedy_path) if greedy_path else None
     with tqdm(total=1 + len(reproduce.PICTURES), desc="measuring read-outs", disable=a.json, unit="step") as bar:
-        rows = reproduce.scoreboard(net, greedy, store.read_meta(path), dataset, runs, results)
+        rows = reproduce.scoreboard(reproduce.measure(path, greedy_path, dataset), runs, results)
         for name in reproduce.PICTURES:
             bar.set_description(f"drawing {name}")
             bar.update()
-            drawn += reproduce.draw(name, net, dataset, a.out)
+            drawn += reproduce.draw(name, store.load(path), dataset, a.out)
         bar.update()
     standing = [reproduce.standing(run) for run in runs]
     about = {"data": dataset.name, "net": str(path), "runs": standing, "figures": [str(path) for path in drawn]}
@@ -226,6 +233,13 @@ def _bench(a: argparse.Namespace) -> dict[str, Any]:
     }
     lines |= {f"{r['stage']} {r['who']}": f"not timed: {r['refused']}" for r in result["rows"] if "refused" in r}
     return lines | {f"paper preset x{n}": f"{hours:.2f} hours" for n, hours in result["paper_hours"].items()}
+
+
+def _table1(a: argparse.Namespace) -> dict[str, Any]:
+    from .baselines import command  # here, so that the core runs without this room
+
+    say = lambda line: print(line, file=sys.stderr)  # noqa: E731
+    return command.table1(a.rows, a.data, a.seed, a.size, a.state, a.out, a.json, say)
 
 
 def _how_to_go_on(arguments: argparse.Namespace) -> str:
