@@ -115,25 +115,30 @@ def in_lines(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def scoreboard(
-    net: DBN,
-    greedy: DBN | None,
-    about: dict[str, Any],
-    dataset: Dataset,
-    runs: Sequence[dict[str, Any]],
-    results: str | Path,
-) -> list[Row]:
-    """All twelve rows: measures the net (and its greedy forebear) on the test images, takes the rest from records.
+def measure(path: Path, greedy_path: Path | None, dataset: Dataset) -> dict[str, Any]:
+    """What the scoreboard says of one net and of its greedy forebear: measured on the test images, half a minute."""
+    net, about, labels = store.load(path), store.read_meta(path), dataset.test_labels
+    preset = about.get("preset")
+    stages = preset["stages"] if isinstance(preset, dict) else []
+    untied = sum(a.size for name, a in net.arrays().items() if not name.endswith("biases"))
+    found = record.of_net(net, dataset.test_images, labels) | {
+        "test_images": len(labels),
+        "all_images": any(stage["all_images"] for stage in stages),
+        "seconds": about.get("seconds"),
+        "weights": (untied - net.penhid.size - net.hidvis.size, untied),
+    }
+    if greedy_path:
+        found["greedy_test_errors"] = int((predict(store.load(greedy_path), dataset.test_images) != labels).sum())
+    return found
 
-    `about` is what `store.read_meta` says of the net. `results` is the folder that may also hold the records of
-    single experiments, k-effect.json and left-running.json.
+
+def scoreboard(measured: dict[str, Any], runs: Sequence[dict[str, Any]], results: str | Path) -> list[Row]:
+    """All twelve rows, from what `measure` found, the recorded runs, and the records of single experiments.
+
+    The last, k-effect.json and left-running.json, are looked for in the folder `results`.
     """
-    images, labels = dataset.test_images, dataset.test_labels
-    measured = record.of_net(net, images, labels)
     over = _over_errors(runs) | _over_read_outs(runs) | _over_experiments(runs, Path(results))
-    here = _of_net(measured, about, len(labels)) | {12: _count_weights(net)}
-    if greedy:
-        here[1] = with_interval(int((predict(greedy, images) != labels).sum()), len(labels))
+    here = _of_net(measured)
     return [Row(n, claim, paper, over.get(n, ""), here.get(n, "")) for n, claim, paper in CLAIMS]
 
 
@@ -210,20 +215,21 @@ def control_in_words(experiment: dict[str, Any]) -> str:
     return "in the experiment " + ", ".join(f"k = {arm}: {text}" for arm, text in ends.items())
 
 
-def _of_net(measured: dict[str, Any], about: dict[str, Any], n: int) -> dict[int, str]:
+def _of_net(measured: dict[str, Any]) -> dict[int, str]:
     """Rows of the one net; its error rate is that of row 3 if it went on with all images, else that of row 2."""
-    outs = measured["read_outs"]
+    outs, n = measured["read_outs"], measured["test_images"]
+    greedy, seconds = measured.get("greedy_test_errors"), measured["seconds"]
     averages = [f"{how}: {worse(outs[name], outs, n):+.2f} points" for how, name in AVERAGES.items()]
-    preset = about.get("preset")
-    stages = preset["stages"] if isinstance(preset, dict) else []
     return {
-        3 if any(stage["all_images"] for stage in stages) else 2: with_interval(outs["deterministic"], n),
+        1: "" if greedy is None else with_interval(greedy, n),
+        3 if measured["all_images"] else 2: with_interval(outs["deterministic"], n),
         4: str(outs["deterministic"]),
         5: str(measured["close_calls"]),
         7: f"{worse(outs['gibbs'], outs, n):+.2f} points",
         8: f"{worse(outs['stochastic'], outs, n):+.2f} points",
         9: ", ".join(averages),
-        11: f"{about['seconds'] / 3600:.1f} hours" if "seconds" in about else "",
+        11: "" if seconds is None else f"{seconds / 3600:.1f} hours",
+        12: "{:,} or {:,}".format(*measured["weights"]),
     }
 
 
@@ -231,12 +237,6 @@ def with_interval(errors: int, n: int) -> str:
     """An error rate in percent with its 95 % interval, in words."""
     low, high = wilson(errors, n)
     return f"{100 * errors / n:.2f} % (95 %: {low:.2f} to {high:.2f})"
-
-
-def _count_weights(net: DBN) -> str:
-    untied = sum(a.size for name, a in net.arrays().items() if not name.endswith("biases"))
-    tied = untied - net.penhid.size - net.hidvis.size
-    return f"{tied:,} or {untied:,}"
 
 
 def close_calls(net: DBN, dataset: Dataset) -> Figure | None:

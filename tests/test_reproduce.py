@@ -212,14 +212,17 @@ def made_up(seed, greedy=250, best=140, final=125, finished=True, **more):
     } | more  # fmt: skip
 
 
-def board(finished, runs, folder, **about):
-    net, greedy_net = store.load(finished / "net.npz"), store.load(finished / "greedy.npz")
-    rows = reproduce.scoreboard(net, greedy_net, about, DIGITS, runs, folder)
-    return {row.number: row for row in rows}
+@pytest.fixture(scope="module")
+def measured(finished):
+    return reproduce.measure(finished / "net.npz", finished / "greedy.npz", DIGITS)
 
 
-def test_over_runs_a_row_is_the_mean_and_the_standard_deviation(finished, tmp_path):
-    rows = board(finished, [made_up(0), made_up(1, greedy=270, final=135), made_up(2, final=115)], tmp_path)
+def board(measured, runs, folder):
+    return {row.number: row for row in reproduce.scoreboard(measured, runs, folder)}
+
+
+def test_over_runs_a_row_is_the_mean_and_the_standard_deviation(measured, tmp_path):
+    rows = board(measured, [made_up(0), made_up(1, greedy=270, final=135), made_up(2, final=115)], tmp_path)
     assert rows[1].runs == "2.57 ± 0.12 % (seeds 0, 1, 2)"
     assert rows[2].runs == "1.40 ± 0.00 % (seeds 0, 1, 2)"
     assert rows[3].runs == "1.25 ± 0.10 % (seeds 0, 1, 2)"
@@ -233,16 +236,16 @@ def test_over_runs_a_row_is_the_mean_and_the_standard_deviation(finished, tmp_pa
     assert rows[11].runs == "2.0 ± 0.0 hours (seeds 0, 1, 2)"
 
 
-def test_what_no_run_has_reached_is_said_to_have_no_run(finished, tmp_path):
-    rows = board(finished, [], tmp_path)
+def test_what_no_run_has_reached_is_said_to_have_no_run(measured, tmp_path):
+    rows = board(measured, [], tmp_path)
     assert [n for n, row in rows.items() if row.runs == "no recorded run"] == list(range(1, 12))
-    under_way = board(finished, [made_up(3, finished=False)], tmp_path)
+    under_way = board(measured, [made_up(3, finished=False)], tmp_path)
     assert under_way[1].runs == "2.50 % (seed 3 alone)"
     assert [n for n, row in under_way.items() if row.runs == "no recorded run"] == list(range(2, 12))
 
 
-def test_every_number_of_the_paper_has_its_row(finished, tmp_path):
-    rows = board(finished, [], tmp_path)
+def test_every_number_of_the_paper_has_its_row(measured, tmp_path):
+    rows = board(measured, [], tmp_path)
     told = {n: row.paper for n, row in rows.items()}
     assert list(told) == list(range(1, 13))
     assert (told[1], told[2], told[3], told[4], told[5]) == ("2.49 %", "1.39 %", "1.25 %", "125", "49")
@@ -250,9 +253,8 @@ def test_every_number_of_the_paper_has_its_row(finished, tmp_path):
     assert "week" in told[11]
 
 
-def test_the_one_net_is_measured_with_an_interval(finished, tmp_path, of_finished):
-    about = {"preset": {"stages": [{"all_images": False}, {"all_images": True}]}, "seconds": 5400}
-    rows = board(finished, [], tmp_path, **about)
+def test_the_one_net_is_measured_with_an_interval(finished, measured, tmp_path, of_finished):
+    rows = board(measured, [], tmp_path)
     wrong, n = of_finished["final_test_errors"], 500
     low, high = reproduce.wilson(wrong, n)
     assert rows[3].net == f"{wrong / 5:.2f} % (95 %: {low:.2f} to {high:.2f})"
@@ -264,29 +266,31 @@ def test_the_one_net_is_measured_with_an_interval(finished, tmp_path, of_finishe
     assert rows[7].net == f"{(np.mean(outs['gibbs']) - wrong) / 5:+.2f} points"
     assert rows[8].net == f"{(np.mean(outs['stochastic']) - wrong) / 5:+.2f} points"
     assert f"log p: {(outs['average-log-p'] - wrong) / 5:+.2f} points" in rows[9].net
-    assert rows[11].net == "1.5 hours"
     tied, untied = 64 * 20 + 20 * 15 + 25 * 30, 2 * (64 * 20 + 20 * 15) + 25 * 30
     assert rows[12].net == f"{tied:,} or {untied:,}"
+    assert measured["seconds"] == pytest.approx(of_finished["seconds"], abs=1)
+    assert board(measured | {"seconds": 5400}, [], tmp_path)[11].net == "1.5 hours"
 
 
 @pytest.mark.parametrize("about", [{}, {"preset": "by hand"}, {"preset": {"stages": [{"all_images": False}]}}])
 def test_a_net_that_never_saw_all_images_is_not_in_the_row_of_those_that_did(finished, tmp_path, about):
-    rows = board(finished, [], tmp_path, **about)
-    assert rows[3].net == ""
+    store.save(store.load(finished / "net.npz"), tmp_path / "net.npz", **about)
+    rows = board(reproduce.measure(tmp_path / "net.npz", None, DIGITS), [], tmp_path)
+    assert (rows[1].net, rows[3].net, rows[11].net) == ("", "", "")
     assert "95 %" in rows[2].net
 
 
-def test_single_experiments_are_told_when_they_are_recorded(finished, tmp_path):
+def test_single_experiments_are_told_when_they_are_recorded(measured, tmp_path):
     band = {"rows": [{"epoch": e, "test_error": t} for e, t in enumerate((1.31, 1.12, 1.2), 1)]}
     record.write(band, tmp_path / "left-running.json")
     effect = {"rows": [], "ends": {"3, 6, 10": {"100": 2.0, "101": 2.2}, "3, 3, 3": {"100": 2.5, "101": 2.7}}}
     record.write(effect, tmp_path / "k-effect.json")
-    rows = board(finished, [], tmp_path)
+    rows = board(measured, [], tmp_path)
     assert rows[10].runs == "1.12 to 1.31 % in 3 epochs"
     assert rows[6].runs == (
         "in the experiment k = 3, 6, 10: 2.10 ± 0.14 % (seeds 100, 101), k = 3, 3, 3: 2.60 ± 0.14 % (seeds 100, 101)"
     )
-    both = board(finished, [made_up(0)], tmp_path)
+    both = board(measured, [made_up(0)], tmp_path)
     assert both[6].runs.startswith("2.50 → 2.00 → 1.50 %; in the experiment")
 
 
