@@ -130,6 +130,29 @@ def _arrow(figure: Figure, start: Axes, at: tuple[float, float], end: Axes, to: 
     figure.add_artist(arrow)
 
 
+def learning_curves(rows: Sequence[dict[str, Any]], levels: dict[str, float]) -> Figure:
+    """Errors in percent over the epochs of a recorded run: stages are marked, `levels` are named horizontal lines.
+
+    Needs of each row `stage`, `train_error`, `validation_error` and `test_error`, None where nothing was measured.
+    """
+    figure = _card(8, 3.4)
+    axes = _axes(figure, "epochs", "error, %")
+    for name, colour, dashes in zip(("validation", "train", "test"), COLOURS, DASHES, strict=False):
+        found = [(i, row[f"{name}_error"]) for i, row in enumerate(rows, 1) if row[f"{name}_error"] is not None]
+        marker = "o" if len(found) <= 60 else None
+        places, errors = np.reshape(found, (-1, 2)).T
+        axes.plot(places, errors, color=colour, linestyle=dashes, marker=marker, markersize=3, label=name)
+    for name, level in levels.items():
+        axes.axhline(level, color="#777777", linewidth=1)
+        axes.annotate(name, (1, level), (3, 0), ("axes fraction", "data"), textcoords="offset points", va="center")
+    for i, row in enumerate(rows):
+        if not i or row["stage"] != rows[i - 1]["stage"]:
+            axes.axvline(i + 0.5, color="#cccccc", linewidth=1, zorder=0)
+            axes.text(i + 1, 1.02, row["stage"], transform=axes.get_xaxis_transform(), fontsize="small")
+    axes.legend(frameon=False)
+    return figure
+
+
 def benchmark(rows: Sequence[dict[str, Any]]) -> Figure:
     """Rows of the benchmark: time as a ratio to the products alone (the line at 1), a panel for each number of threads.
 

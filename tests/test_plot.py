@@ -150,3 +150,23 @@ def test_a_gibbs_chain_runs_to_the_right_with_hidden_above_visible():
     assert (middles[0, :, 1] > middles[1, :, 1]).all()
     assert (np.diff(middles[..., 0], axis=1) > 0).all()
     assert len(figure.artists) == 3 + 2  # an arrow up at each time, and one on to the next
+
+
+def test_learning_curves_show_each_error_where_it_was_measured_and_where_stages_begin():
+    def row(stage, train, validation, test):
+        return {"stage": stage, "train_error": train, "validation_error": validation, "test_error": test}
+
+    rows = [row("k=3", None, 3.0, None), row("k=3", 2.0, 2.5, 2.4), row("k=6", 1.0, 2.0, 1.9)]
+    (axis,) = plot.learning_curves(rows, {"paper": 1.25}).axes
+    drawn = {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in axis.lines[:3]}
+    assert drawn == {
+        "validation": ([1, 2, 3], [3.0, 2.5, 2.0]),
+        "train": ([2, 3], [2.0, 1.0]),
+        "test": ([2, 3], [2.4, 1.9]),
+    }
+    marks = [line.get_xdata()[0] for line in axis.lines[4:]]
+    assert list(axis.lines[3].get_ydata()) == [1.25, 1.25]
+    assert marks == [0.5, 2.5]
+    assert [text.get_text() for text in axis.texts] == ["paper", "k=3", "k=6"]
+    assert len({to_rgb(line.get_color()) for line in axis.lines[:3]}) == 3
+    assert not plot.learning_curves(rows[:1], {}).axes[0].lines[2].get_xdata().size
