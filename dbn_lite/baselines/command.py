@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +47,16 @@ def run_rows(
         out = recorded_at()
     found = []
     for row in rows:
-        job = Job(folder / digits.name, size or row.size, seed, lambda line, row=row: say(f"{row.name}, {line}"))
+        job = Job(folder / digits.name, size or row.size, seed, partial(_told, say, row.name))
         line, predictions = record.run(row, digits, job)
         found.append(line)
         if out:
             record.write(out, line, predictions, [row.name for row in ROWS])
     return found
+
+
+def _told(say: Callable[[str], None], name: str, line: str) -> None:
+    say(f"{name}, {line}")
 
 
 def in_words(line: dict[str, Any]) -> str:

@@ -26,8 +26,10 @@ SEEN = (
 
 def lenet5(seed: int) -> Any:
     """LeNet5 up to its layer F6, with a softmax in place of the ten distances to drawn characters."""
-    torch = needed("torch")
-    nn = torch.nn
+    needed("torch")
+    import torch
+    from torch import nn
+
     torch.manual_seed(seed)
 
     class Squash(nn.Module):
@@ -72,8 +74,10 @@ def lenet5(seed: int) -> Any:
 
 def simard(seed: int) -> Any:
     """Two convolutions that skip every other place, 5 and 50 maps, then 100 units: section 4 of the source."""
-    torch = needed("torch")
-    nn = torch.nn
+    needed("torch")
+    import torch
+    from torch import nn
+
     torch.manual_seed(seed)
     return nn.Sequential(
         nn.Unflatten(1, (1, 28, 28)), nn.ZeroPad2d((0, 1, 0, 1)),

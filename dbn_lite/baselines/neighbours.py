@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,7 +51,7 @@ def all_nearest(
         return {"nearest": nearest(train, queries[start : start + BLOCK], min(KEPT, len(train)), p)}
 
     starts = range(0, len(queries), BLOCK)
-    return np.concatenate([pieces.once(f"{name}-{i}", lambda i=i: block(i))["nearest"] for i in starts])
+    return np.concatenate([pieces.once(f"{name}-{i}", partial(block, i))["nearest"] for i in starts])
 
 
 def nearest(train: NDArray[np.float32], queries: NDArray[np.float32], n_kept: int, p: int) -> NDArray[np.int32]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from ..errors import InputError
-from . import conv, neighbours, nets, online, svm
+from . import conv, neighbours, nets, online, shapes, svm
 from .row import Row
 
 FREE, GEOMETRY = "permutation-invariant", "unpermuted images"
@@ -67,6 +67,11 @@ ROWS = (
         "decoste2002training",
         "A machine for each pair of digits, retrained on its own shifted support vectors; deskewing is ours.",
         60000, EXAMPLES, 2.0, svm.virtual_svm_row,
+    ),
+    Row(
+        "shape-contexts", GEOMETRY, "shape contexts, matched by hand-made rules", 0.63, 2002, "belongie2002shape",
+        "Every fifth test image, each against its 200 nearest (L2) of 20,000 prototypes, not all; the nearest decides.",
+        2000, "test images", run=shapes.shapes_row,
     ),
     Row(
         "lenet5-affine", GEOMETRY, "LeNet5, affine deformations", 0.8, 1998, "lecun1998gradient",
