@@ -85,17 +85,17 @@ def test_reverse_chains_confined_to_a_valley_measure_it_by_the_share_of_forward_
     oracle = exact.BoltzmannMachine(W, -W[:, 0] / 2, [0.0])
     rbm = RBM(oracle.W, oracle.vis_bias, oracle.hid_bias)
     p = np.exp(exact.log_prob(oracle))
-    in_valley = oracle.v_states[:, :3].sum(axis=1) < oracle.v_states[:, 3:].sum(axis=1)
+    in_valley = oracle.v_states[:, :3].sum(axis=1) > oracle.v_states[:, 3:].sum(axis=1)
     within = np.where(in_valley, p, 0) / p[in_valley].sum()
     start = oracle.v_states[np.random.default_rng(0).choice(len(p), 4000, p=within)]
     path, rng = ais.Path(rbm), np.random.default_rng(1)
     _, ends = path.walk(BETAS, path.sample_v(np.tile(path.vis0, (4000, 1)), rng), rng)
-    share = (ends[:, :3].sum(axis=1) < ends[:, 3:].sum(axis=1)).mean()
-    assert 0.1 < share < 0.9  # chains from beta = 0 end in both
+    share = (ends[:, :3].sum(axis=1) > ends[:, 3:].sum(axis=1)).mean()
+    assert 0.03 < share < 0.3  # half of the probability is there, but chains from beta = 0 favour the other one
     of_valley = exact.log_partition(oracle) + np.log(p[in_valley].sum())
     estimate = ais.backward(rbm, BETAS, start)
-    assert estimate.log_z == pytest.approx(of_valley - np.log(share), abs=4 * estimate.standard_error + 0.05)
-    assert abs(estimate.log_z - of_valley) > 0.3
+    assert estimate.log_z == pytest.approx(of_valley - np.log(share), abs=0.3)
+    assert estimate.log_z > of_valley + 1
 
 
 def test_estimates_of_known_weights():
