@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from .pieces import Pieces
-from .record import mcnemar, read, rest, run, write
+from .record import compare, mcnemar, read, rest, run, write
 from .row import Job, Outcome, Row
 from .rows import ROWS, row_named
 
-__all__ = ["ROWS", "Job", "Outcome", "Pieces", "Row", "mcnemar", "read", "rest", "row_named", "run", "write"]
+__all__ = ["ROWS", "Job", "Outcome", "Pieces", "Row", "compare", "mcnemar", "read", "rest", "row_named", "run", "write"]

@@ -47,7 +47,7 @@ def run_rows(
         out = recorded_at()
     found = []
     for row in rows:
-        job = Job(folder / digits.name, size or row.size, seed, partial(_told, say, row.name))
+        job = Job(folder / digits.name, row.size if size is None else size, seed, partial(_told, say, row.name))
         line, predictions = record.run(row, digits, job)
         found.append(line)
         if out:
@@ -65,6 +65,8 @@ def in_words(line: dict[str, Any]) -> str:
     if "error" not in line:
         return f"paper {row.paper_error:5.2f} %   ours      -     not run; {row.method}"
     text = f"paper {row.paper_error:5.2f} %   ours {line['error']:6.2f} %   {row.method}"
+    if "stand_in" in line:
+        text += f" ({line['stand_in']})"
     if line["size"] < line["full_size"]:
         hours = record.rest(line, row.growth) / 3600
         text += f" (at {line['size']:,} of {line['full_size']:,} {line['unit']}; the rest: about {hours:.1f} hours)"

@@ -10,11 +10,12 @@ from ..errors import InputError
 
 def needed(module: str) -> Any:
     """Import a module of the extra. Raises InputError that names the extra if it is not installed."""
+    package = module.partition(".")[0]
     try:
-        return importlib.import_module(module)
+        importlib.import_module(package)
     except ModuleNotFoundError as error:
-        package = module.partition(".")[0]
         if error.name != package:
             raise
         sentence = f"this row needs {package}, which is not installed; run `pip install 'dbn-lite[baselines]'`."
         raise InputError(sentence) from error
+    return importlib.import_module(module)

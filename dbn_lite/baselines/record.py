@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy.stats import binomtest
 
 from .. import bench, train
@@ -25,11 +24,8 @@ UNTRIED = 255
 def run(row: Row, digits: Dataset, job: Job) -> tuple[dict[str, Any], np.ndarray]:
     """Run a row, or go on with it: its record, and the predictions of its first repeat, uint8 (n_test,).
 
-    Raises InputError if the row has no run of its own, needs an extra that is missing, or asks for a size it cannot
-    have.
+    Raises InputError if the row needs an extra that is missing, or is asked for a size that it cannot have.
     """
-    if row.run is None:
-        raise InputError(f"{row.name} is not run here: train a net with `dbn-lite train --preset paper`.")
     if not 0 < job.size <= row.size:
         raise InputError(f"the size of {row.name} is {job.size}; use 1 to {row.size} {row.unit}.")
     outcome = row.run(digits, job)
@@ -37,9 +33,13 @@ def run(row: Row, digits: Dataset, job: Job) -> tuple[dict[str, Any], np.ndarray
 
 
 def describe(row: Row, digits: Dataset, job: Job, outcome: Outcome) -> dict[str, Any]:
-    """The record of a run. `errors` is the count of the first repeat, `error` the mean of all in percent."""
+    """The record of a run: `error` is the mean of its repeats in percent, `repeats` their counts.
+
+    `errors` is the count of the first repeat and `wrong` the numbers of the test images that it gets wrong.
+    """
     tried = [p != UNTRIED for p in outcome.predictions]
-    wrong = [int((p != digits.test_labels)[t].sum()) for p, t in zip(outcome.predictions, tried, strict=True)]
+    missed = [(p != digits.test_labels) & t for p, t in zip(outcome.predictions, tried, strict=True)]
+    wrong = [int(m.sum()) for m in missed]
     spent = np.array([s for pieces in outcome.pieces for s in pieces.spent.values()]).reshape(-1, 3)
     return {
         "name": row.name,
@@ -47,6 +47,7 @@ def describe(row: Row, digits: Dataset, job: Job, outcome: Outcome) -> dict[str,
         "error": round(100 * float(np.mean(wrong)) / int(tried[0].sum()), 4),
         "errors": wrong[0],
         "repeats": wrong,
+        "wrong": np.flatnonzero(missed[0]).tolist(),
         "test_images": int(tried[0].sum()),
         "size": job.size,
         "full_size": row.size,
@@ -74,8 +75,8 @@ def write(path: Path, record: dict[str, Any], predictions: np.ndarray, order: Se
             kept = dict(file)
     kept[record["name"]] = predictions
     atomic_write(beside, lambda out: np.savez_compressed(out, **kept))
-    content = json.dumps({"rows": [rows[name] for name in order if name in rows]}, indent=1)
-    atomic_write(path, lambda out: out.write(content.encode()))
+    lines = ",\n".join(json.dumps(rows[name]) for name in order if name in rows)
+    atomic_write(path, lambda out: out.write(f'{{"rows": [\n{lines}\n]}}\n'.encode()))
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -91,16 +92,17 @@ def rest(record: dict[str, Any], growth: float) -> float:
     return record["cpu_seconds"] * ((record["full_size"] / record["size"]) ** growth - 1)
 
 
-def mcnemar(labels: ArrayLike, a: ArrayLike, b: ArrayLike) -> tuple[int, int, float]:
-    """McNemar's exact test of two classifiers on the same images, on those that both tried.
+def mcnemar(only_a: int, only_b: int) -> float:
+    """McNemar's test of two classifiers on the same images, exact: the probability of a difference at least so large.
 
-    Returns how many only the first has wrong, how many only the second, and the probability of a difference at least
-    so large if each of these were as likely to be either's.
+    That is, if each image that only one of them gets wrong were as likely to be the other's; only_a and only_b are how
+    many only the first and only the second gets wrong.
     """
-    labels, a, b = (np.asarray(x) for x in (labels, a, b))
-    both = (a != UNTRIED) & (b != UNTRIED)
-    only_a = int(((a != labels) & (b == labels) & both).sum())
-    only_b = int(((a == labels) & (b != labels) & both).sum())
-    if not only_a + only_b:
-        return 0, 0, 1.0
-    return only_a, only_b, float(binomtest(only_a, only_a + only_b).pvalue)
+    return float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
+
+
+def compare(a: dict[str, Any], b: dict[str, Any], tried: Sequence[int] | None = None) -> tuple[int, int, float]:
+    """Two records on the same test images, or on those `tried` by both: what McNemar's test needs, and finds."""
+    wrong_a, wrong_b = ({*line["wrong"]} & {*(line["wrong"] if tried is None else tried)} for line in (a, b))
+    only_a, only_b = len(wrong_a - wrong_b), len(wrong_b - wrong_a)
+    return only_a, only_b, mcnemar(only_a, only_b)

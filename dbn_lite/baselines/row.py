@@ -68,5 +68,5 @@ class Row:
     departs: str
     size: int
     unit: str
+    run: Callable[[Dataset, Job], Outcome]
     growth: float = 1.0
-    run: Callable[[Dataset, Job], Outcome] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from ..errors import InputError
-from . import conv, neighbours, nets, online, shapes, svm
+from . import conv, model, neighbours, nets, online, shapes, svm
 from .row import Row
 
 FREE, GEOMETRY = "permutation-invariant", "unpermuted images"
@@ -14,12 +14,13 @@ EXAMPLES, EPOCHS = "training images", "epochs"
 ROWS = (
     Row(
         "this-model", FREE, "this model: 784-500-500-2000-10", 1.25, 2006, "hinton2006fast",
-        "Rates, momentum and decay are not published; ours are chosen on validation images.", 60000, EXAMPLES,
+        "Rates, momentum and decay are not published; ours are chosen on validation images.", 1, "runs",
+        run=model.model_row,
     ),
     Row(
         "svm", FREE, "support vector machine, polynomial kernel of degree 9", 1.4, 2002, "decoste2002training",
         "A machine for each pair of digits and a vote, where the source tells each digit from all others.",
-        60000, EXAMPLES, 2.0, svm.svm_row,
+        60000, EXAMPLES, run=svm.svm_row, growth=2.0,
     ),
     Row(
         "backprop-500-300", FREE, "back-propagation, 784-500-300-10, cross-entropy and weight decay", 1.51, 2006,
@@ -66,7 +67,7 @@ ROWS = (
         "virtual-svm", GEOMETRY, "virtual SVM, degree 9, deskewed, two-pixel translations", 0.56, 2002,
         "decoste2002training",
         "A machine for each pair of digits, retrained on its own shifted support vectors; deskewing is ours.",
-        60000, EXAMPLES, 2.0, svm.virtual_svm_row,
+        60000, EXAMPLES, run=svm.virtual_svm_row, growth=2.0,
     ),
     Row(
         "shape-contexts", GEOMETRY, "shape contexts, matched by hand-made rules", 0.63, 2002, "belongie2002shape",

@@ -1,0 +1,159 @@
+"""Shape contexts: a hand-made pair of shapes, plain sums, and what must not matter to a shape."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+from dbn_lite import baselines, data
+from dbn_lite.baselines import shapes
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.load("dreamed")
+
+
+def disc(row, column, radius):
+    rows, columns = np.indices((28, 28))
+    return np.clip(radius + 0.5 - np.hypot(rows - row, columns - column), 0, 1).astype(np.float32)
+
+
+# ---- Outlines and contexts
+
+
+def test_the_outline_of_a_disc_is_a_circle():
+    shape = shapes.outline(disc(12, 15, 7))
+    away = shape.points - (15, 12)
+    np.testing.assert_allclose(np.hypot(*away.T), 7, atol=0.15)
+    gaps = np.hypot(*(shape.points - np.roll(shape.points, 1, axis=0)).T)
+    np.testing.assert_allclose(gaps, 2 * np.pi * 7 / 100, rtol=0.1)
+    along = np.column_stack([np.cos(shape.angles), np.sin(shape.angles)])
+    assert np.abs((along * away).sum(1)).max() / 7 < 0.25  # the direction is that of the tangent
+    turn = along[:, 0] * away[:, 1] - along[:, 1] * away[:, 0]
+    assert (np.sign(turn) == np.sign(turn[0])).all()
+
+
+def test_an_image_without_ink_is_a_shape_too():
+    empty = shapes.outline(np.zeros((28, 28), np.float32))
+    assert np.isfinite(empty.points).all()
+    one = shapes.outline(disc(14, 14, 6))
+    assert np.isfinite(shapes.terms(empty, one, shapes.contexts(empty.points), shapes.contexts(one.points))).all()
+
+
+def test_contexts_count_the_other_points_by_direction_and_distance():
+    points = np.array([(0, 0), (1, 0.1), (0.1, 1), (-4, 0.1), (0.1, -0.6)], float)
+    d = np.hypot(*(points[:, None] - points).T)
+    counts = shapes.contexts(points)[0].reshape(5, 12)
+    wanted = np.zeros((5, 12))
+    for other in points[1:]:
+        distance = np.hypot(*other) / d.mean()
+        direction = int(np.degrees(np.arctan2(other[1], other[0])) % 360 // 30)
+        ring = sum(distance >= edge for edge in (0.125, 0.25, 0.5, 1, 2))
+        if ring < 5:
+            wanted[ring, direction] += 1
+    np.testing.assert_array_equal(counts, wanted)
+    assert wanted.sum() == 3  # one lies too far away
+
+
+def test_contexts_know_neither_place_nor_size(digits):
+    points = shapes.outline(digits.test_images[0].reshape(28, 28)).points
+    np.testing.assert_array_equal(shapes.contexts(points), shapes.contexts(4 * points + 64))
+
+
+def test_costs_are_chi_squared_distances_and_differences_of_direction(digits):
+    a, b = (shapes.outline(image.reshape(28, 28)) for image in digits.test_images[:2])
+    h, g = shapes.contexts(a.points), shapes.contexts(b.points)
+    H, G = h.astype(float)[:, None] / 99, g.astype(float) / 99
+    chi = 0.5 * ((H - G) ** 2 / np.maximum(H + G, 1e-12)).sum(2)
+    turned = 0.5 * (1 - np.cos(a.angles[:, None] - b.angles))
+    np.testing.assert_allclose(shapes.costs(h, g, a.angles, b.angles), 0.9 * chi + 0.1 * turned, atol=5e-4)
+
+
+# ---- Matching and bending
+
+
+def test_the_match_is_the_cheapest_of_all(monkeypatch):
+    monkeypatch.setattr(shapes, "LOOSE", 0)
+    cost = RNG.random((5, 5))
+    mine, theirs = shapes.match(cost)
+    assert cost[mine, theirs].sum() == pytest.approx(
+        min(sum(cost[i, j] for i, j in enumerate(order)) for order in permutations(range(5)))
+    )
+
+
+def test_a_hand_made_pair_of_shapes_is_matched_point_by_point():
+    """The letter L and the same L in another order, moved and half as large again."""
+    down, right = np.linspace(0, 12, 60), np.linspace(0.2, 8, 40)
+    points = np.vstack([np.column_stack([0 * down, down]), np.column_stack([right, 0 * right + 12])])
+    angles = np.concatenate([np.full(60, np.pi / 2), np.zeros(40)])
+    order = RNG.permutation(100)
+    other = 1.5 * points[order] + (3, -2)
+    cost = shapes.costs(shapes.contexts(points), shapes.contexts(other), angles, angles[order])
+    mine, theirs = shapes.match(cost)
+    assert len(mine) == 100
+    assert (order[theirs] == mine).mean() > 0.95
+    assert cost[mine, theirs].mean() < 0.02
+
+
+def test_points_that_fit_nowhere_stay_loose():
+    cost = np.full((4, 4), 0.01) + 0.9 * (1 - np.eye(4))
+    cost[2] = 0.8  # dearer than two loose points
+    mine, theirs = shapes.match(cost)
+    assert sorted(zip(mine, theirs, strict=True)) == [(0, 0), (1, 1), (3, 3)]
+
+
+def test_a_spline_without_stiffness_goes_through_its_points():
+    source, target = RNG.random((20, 2)) * 20, RNG.random((20, 2)) * 20
+    exact = shapes.Spline(source, target, 0.0)
+    np.testing.assert_allclose(exact(source), target, atol=1e-6)
+    assert exact.bending() > 0
+    stiff = shapes.Spline(source, target, 1e6)
+    assert stiff.bending() < 1e-3 * exact.bending()
+
+
+def test_a_spline_takes_an_affine_map_as_it_is_and_does_not_bend():
+    source = RNG.random((20, 2)) * 20
+    A, shift = np.array([[1.2, 0.3], [-0.1, 0.8]]), np.array([2.0, -1.0])
+    spline = shapes.Spline(source, source @ A + shift, 5.0)
+    elsewhere = RNG.random((10, 2)) * 20
+    np.testing.assert_allclose(spline(elsewhere), elsewhere @ A + shift, atol=1e-6)
+    assert spline.bending() == pytest.approx(0, abs=1e-9)
+
+
+def test_bending_does_not_depend_on_the_size_of_the_picture():
+    source, target = RNG.random((20, 2)) * 20, RNG.random((20, 2)) * 20
+    small, large = shapes.Spline(source, target, 0.0), shapes.Spline(3 * source, 3 * target, 0.0)
+    assert large.bending() == pytest.approx(small.bending(), rel=1e-6)
+
+
+# ---- Digits
+
+
+def test_a_digit_is_nearer_to_itself_moved_than_to_another(digits):
+    moved = baselines.svm.distort.translate(digits.test_images[:3], (28, 28), 1, 1)
+    first, same, other = (
+        shapes.outline(x.reshape(28, 28)) for x in (digits.test_images[0], moved[0], digits.test_images[1])
+    )
+    far = [
+        shapes.terms(first, x, shapes.contexts(first.points), shapes.contexts(x.points)) @ shapes.WEIGHTS
+        for x in (same, other)
+    ]
+    assert far[0] < 0.1 * far[1]
+
+
+def test_a_stopped_row_goes_on_and_the_rest_is_marked_as_untried(digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(shapes, "PROTOTYPES", 400)
+    monkeypatch.setattr(shapes, "CANDIDATES", 6)
+    row = baselines.row_named("shape-contexts")
+    few, guess = baselines.run(row, digits, baselines.Job(tmp_path, 3))
+    said = []
+    more, again = baselines.run(row, digits, baselines.Job(tmp_path, 12, say=said.append))
+    assert len(said) == 9  # three were there
+    assert (guess != 255).sum() == few["test_images"] == 3
+    assert (again != 255).sum() == more["test_images"] == 12
+    np.testing.assert_array_equal(again[guess != 255], guess[guess != 255])
+    assert (np.flatnonzero(again != 255) % 5 == 0).all()
+    assert more["errors"] <= 5

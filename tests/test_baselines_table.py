@@ -1,0 +1,223 @@
+"""The table: what is recorded, what is printed, and what the two files of requirements promise."""
+
+import json
+import re
+import tomllib
+from importlib.metadata import PackageNotFoundError, requires
+from pathlib import Path
+
+import numpy as np
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from pybtex.database import parse_file
+from scipy.stats import binom
+
+from dbn_lite import baselines, cli, data
+from dbn_lite.baselines import ROWS, Job, Outcome, Row, command, record
+
+ROOT = Path(__file__).parents[1]
+PAPER = [1.25, 1.4, 1.51, 1.53, 2.95, 2.8, 3.1, 4.0, 4.4, 0.4, 0.56, 0.63, 0.8, 0.95]
+RECORDED = ROOT / "data/results/table1.json"
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.load("dreamed")
+
+
+def always(answer, n):
+    """A row that answers every test image alike, wrongly `n` times more in each further repeat."""
+
+    def run(digits, job):
+        first = np.full(len(digits.test_labels), answer, np.uint8)
+        return Outcome([first, digits.test_labels.copy()][:n], {"answer": answer})
+
+    return Row("always", "", "always the same", 90.0, 2006, "", "", 10, "epochs", run)
+
+
+# ---- The rows
+
+
+def test_the_rows_are_the_papers_in_its_order():
+    assert [row.paper_error for row in ROWS] == PAPER
+    assert len({row.name for row in ROWS}) == 14
+    assert all(row.departs.endswith(".") for row in ROWS)
+
+
+def test_every_source_is_in_the_bibliography():
+    entries = parse_file(str(ROOT / "book" / "references.bib")).entries
+    for row in ROWS:
+        assert int(entries[row.source].fields["year"]) == row.year, row.name
+
+
+# ---- Records
+
+
+def test_a_record_counts_errors_and_averages_repeats(digits, tmp_path):
+    row = always(3, 2)
+    line, predictions = record.run(row, digits, Job(tmp_path, 4))
+    wrong = int((digits.test_labels != 3).sum())
+    assert line["errors"] == wrong
+    assert line["wrong"] == np.flatnonzero(digits.test_labels != 3).tolist()
+    assert line["repeats"] == [wrong, 0]
+    assert line["error"] == pytest.approx(100 * wrong / 2 / len(digits.test_labels), abs=1e-4)
+    assert (line["size"], line["full_size"], line["data"], line["seed"]) == (4, 10, "dreamed", 0)
+    assert set(predictions) == {3}
+    assert {"versions", "date", "device", "settings", "seconds", "peak_mib"} <= line.keys()
+
+
+def test_images_that_were_not_tried_are_no_errors(digits, tmp_path):
+    row, some = always(3, 1), np.arange(len(digits.test_labels)) % 2 == 0
+
+    def run(digits, job):
+        outcome = always(3, 1).run(digits, job)
+        outcome.predictions[0][~some] = 255
+        return outcome
+
+    line, _ = record.run(Row(**{**vars(row), "run": run}), digits, Job(tmp_path, 4))
+    assert line["test_images"] == some.sum()
+    assert line["errors"] == (digits.test_labels[some] != 3).sum()
+
+
+@pytest.mark.parametrize("size", [0, -1, 11])
+def test_a_size_that_the_row_cannot_have_is_refused(size, digits, tmp_path):
+    with pytest.raises(baselines.record.InputError, match="use 1 to 10 epochs"):
+        record.run(always(3, 1), digits, Job(tmp_path, size))
+
+
+def test_records_are_written_one_by_one_in_the_order_of_the_table(tmp_path):
+    path = tmp_path / "table.json"
+    for name, guess in (("b", 1), ("a", 2), ("b", 3)):
+        record.write(path, {"name": name, "error": guess}, np.full(4, guess, np.uint8), ["a", "b"])
+    assert record.read(path) == [{"name": "a", "error": 2}, {"name": "b", "error": 3}]
+    with np.load(tmp_path / "table-predictions.npz") as kept:
+        assert {name: int(kept[name][0]) for name in kept} == {"a": 2, "b": 3}
+
+
+def test_mcnemar_is_a_sign_test_on_the_images_that_only_one_gets_wrong():
+    a, b = {"wrong": [*range(12), 90]}, {"wrong": [10, 11, 12, 13, 95]}
+    only_a, only_b, p = record.compare(a, b)
+    assert (only_a, only_b) == (11, 3)
+    assert p == pytest.approx(2 * binom.cdf(3, 14, 0.5))
+    assert record.compare(a, b, tried=range(90))[:2] == (10, 2)
+    assert record.compare(b, b) == (0, 0, 1.0)
+
+
+def test_the_rest_of_a_run_grows_as_its_row_says():
+    line = {"cpu_seconds": 60.0, "size": 10, "full_size": 30}
+    assert record.rest(line, 1.0) == pytest.approx(120)
+    assert record.rest(line, 2.0) == pytest.approx(480)
+
+
+# ---- What is recorded
+
+
+def test_the_recorded_rows_are_runs_on_mnist_and_agree_with_their_predictions():
+    rows = record.read(RECORDED)
+    assert len(rows) >= 5
+    with np.load(RECORDED.with_name("table1-predictions.npz")) as kept:
+        predictions = dict(kept)
+    assert predictions.keys() == {line["name"] for line in rows}
+    assert [line["name"] for line in rows] == [row.name for row in ROWS if row.name in predictions]
+    for line in rows:
+        guess = predictions[line["name"]]
+        assert (guess.dtype, guess.shape) == (np.uint8, (10000,))
+        assert line["data"] == "mnist"
+        assert line["paper_error"] == baselines.row_named(line["name"]).paper_error
+        assert (guess != 255).sum() == line["test_images"]
+        assert line["repeats"][0] == line["errors"] == len(line["wrong"])
+        assert line["error"] == pytest.approx(100 * np.mean(line["repeats"]) / line["test_images"], abs=1e-3)
+
+
+def test_the_recorded_errors_are_those_of_the_predictions_on_mnist():
+    try:
+        labels = data.load("mnist").test_labels
+    except data.NotFetchedError:
+        pytest.skip("MNIST is not at hand")
+    with np.load(RECORDED.with_name("table1-predictions.npz")) as kept:
+        for line in record.read(RECORDED):
+            guess = kept[line["name"]]
+            wrong = np.flatnonzero((guess != labels) & (guess != 255)).tolist()
+            assert wrong == line["wrong"], line["name"]
+
+
+# ---- The command
+
+
+def test_table1_prints_fourteen_rows_each_with_the_papers_figure(capsys):
+    assert cli.main(["table1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [float(re.search(r"paper +([\d.]+) %", line)[1]) for line in lines] == PAPER
+    recorded = {line["name"]: line for line in record.read(RECORDED)}
+    for line, row in zip(lines, ROWS, strict=True):
+        wanted = f"ours {recorded[row.name]['error']:6.2f} %" if row.name in recorded else "not run"
+        assert wanted in line
+
+
+def test_table1_speaks_json(capsys):
+    assert cli.main(["table1", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [row["paper_error"] for row in rows] == PAPER
+    assert all({"name", "method"} <= row.keys() for row in rows)
+
+
+def test_a_part_of_a_run_says_its_size_and_what_the_rest_costs():
+    line = {"name": "lenet5", "error": 1.2, "size": 5, "full_size": 20, "unit": "epochs", "cpu_seconds": 1200.0}
+    assert "5 of 20 epochs; the rest: about 1.0 hours" in command.in_words(line)
+
+
+def test_table1_runs_a_row_again_and_records_it_where_it_is_told(tmp_path, capsys):
+    before, out = RECORDED.read_bytes(), tmp_path / "mine.json"
+    given = ["knn-l2-60k", "--data", "dreamed", "--state", str(tmp_path), "--json"]
+    assert cli.main(["table1", *given, "--out", str(out)]) == 0
+    (line,) = json.loads(capsys.readouterr().out)["rows"]
+    assert record.read(out) == [line]
+    assert line["data"] == "dreamed"
+    assert 0 < line["error"] < 40
+    assert cli.main(["table1", *given]) == 0  # without --out nothing but MNIST is recorded
+    assert RECORDED.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (["no-such-row"], "has no row 'no-such-row'"),
+        (["lenet5", "--size", "0"], "use 1 to"),
+    ],
+)
+def test_bad_input_is_one_sentence(given, sentence, tmp_path, capsys):
+    assert cli.main(["table1", *given, "--data", "dreamed", "--state", str(tmp_path)]) == 2
+    errors = capsys.readouterr().err
+    assert sentence in errors
+    assert errors.count("\n") == 1
+
+
+# ---- The extra
+
+
+def pins(name):
+    lines = (ROOT / name).read_text().splitlines()
+    return {canonicalize_name(k): v for k, _, v in (line.partition("==") for line in lines if line and line[0] != "#")}
+
+
+def test_the_lock_of_the_extra_satisfies_it_and_leaves_the_other_alone():
+    common, own = pins("requirements.lock"), pins("requirements-baselines.lock")
+    assert not common.keys() & own.keys()
+    extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["baselines"]
+    for requirement in map(Requirement, extra):
+        version = (common | own)[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(version), requirement
+
+
+def test_the_lock_of_the_extra_is_closed_for_what_is_installed():
+    common, own = pins("requirements.lock"), pins("requirements-baselines.lock")
+    for name in own:
+        try:
+            needed = [Requirement(line) for line in requires(name) or []]
+        except PackageNotFoundError:
+            pytest.skip(f"{name} is not installed")
+        for requirement in needed:
+            wanted = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+            cuda = requirement.name.startswith(("nvidia-", "cuda-", "triton"))  # of the build that is not for CPUs
+            assert cuda or not wanted or canonicalize_name(requirement.name) in common | own, f"{name}: {requirement}"
