@@ -14,7 +14,7 @@ from . import backend
 from .backend import Array
 from .dbn import DBN, memory_step
 from .errors import InputError
-from .rbm import RBM, free_energy, softplus
+from .rbm import RBM, free_energy, mean_h_from_v, softplus
 
 
 def flip_walk(memory: RBM, start: Array, end: Array, rng: np.random.Generator | None = None) -> np.ndarray:
@@ -36,6 +36,22 @@ def flip_walk(memory: RBM, start: Array, end: Array, rng: np.random.Generator | 
         visible, inputs = visible + bias[chosen], inputs + through[chosen]
         energies.append(-float(visible + softplus(inputs).sum()))
     return np.array(energies)
+
+
+def settle(memory: RBM, states: Array, max_steps: int = 1000) -> Array:
+    """The bottom of the valley that each state (n, n_vis) lies in, labels held: no step of this kind leads lower.
+
+    A step gives the hidden units their probabilities, then each free visible unit the likelier of its two values. That
+    is expectation maximisation: the free energy cannot rise.
+    """
+    ops, n = backend.current(), memory.n_vis - memory.n_labels
+    states = ops.asarray(states).copy()
+    for _ in range(max_steps):
+        before = states.copy()
+        states[:, :n] = mean_h_from_v(memory, states) @ memory.W[:n].T + memory.vis_bias[:n] > 0
+        if (states == before).all():
+            break
+    return states
 
 
 def barrier(energies: np.ndarray) -> float:

@@ -107,3 +107,23 @@ def test_scattered_states_are_as_far_as_told_with_as_many_units_on():
     assert (moved[:, PEN:] == start[:, PEN:]).all()
     assert len(np.unique(moved, axis=0)) == 2  # either of the two units that were off
     assert (ravines.scatter(net, start, 0, rng) == start).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_settling_leads_downhill_to_where_it_stays(seed):
+    memory, oracle = machines(8, 6, n_labels=3, seed=seed, scale=2.0)
+    states = np.float32(oracle.v_states)
+    settled = ravines.settle(memory, states)
+    assert (settled[:, 5:] == states[:, 5:]).all()
+    assert (settled != states).any(axis=1).mean() > 0.5
+    before, after = energy(oracle, *states), energy(oracle, *settled)
+    assert (after <= before + 1e-6).all()
+    assert (after[(settled != states).any(axis=1)] < before[(settled != states).any(axis=1)]).all()
+    assert (ravines.settle(memory, settled) == settled).all()
+    for label in range(3):  # the lowest state of each label is where it is
+        own = states[:, 5 + label] == 1
+        lowest = np.flatnonzero(own)[before[own].argmin()]
+        assert (settled[lowest] == states[lowest]).all()
+    one = ravines.settle(memory, states, max_steps=1)
+    h = exact.mean_h_from_v(oracle, states)
+    np.testing.assert_array_equal(one[:, :5], h @ oracle.W[:5].T + oracle.vis_bias[:5] > 0)
