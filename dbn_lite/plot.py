@@ -153,6 +153,31 @@ def learning_curves(rows: Sequence[dict[str, Any]], levels: dict[str, float]) ->
     return figure
 
 
+def diagram(boxes: dict[str, tuple[float, float, str]], arrows: Sequence[tuple[str, str, str, str]]) -> Figure:
+    """Layers as boxes, name: (x, y, colour), in units of a box, joined by arrows (from, to, label, kind).
+
+    Kinds: "generates" is a solid arrow, "infers" a dashed one beside it, "both" has two heads.
+    """
+    places = np.array([box[:2] for box in boxes.values()])
+    low, high = places.min(axis=0) - 0.5, places.max(axis=0) + 0.5
+    figure = _card(*(np.array([1.6, 0.8]) * (high - low)))
+    axes = figure.subplots()
+    axes.set_axis_off()
+    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+    for name, (x, y, colour) in boxes.items():
+        frame = {"boxstyle": "round,pad=0.4", "facecolor": "white", "edgecolor": colour, "linewidth": 1.5}
+        axes.text(x, y, name, ha="center", va="center", color=colour, fontsize="small", bbox=frame, zorder=3)
+    for start, end, label, kind in arrows:
+        aside = {"generates": -0.08, "infers": 0.08, "both": 0.0}[kind]
+        (x0, y0, _), (x1, y1, _) = boxes[start], boxes[end]
+        look: dict[str, Any] = {"color": "#555555", "shrinkA": 13, "shrinkB": 13}
+        look |= {"arrowstyle": "<->" if kind == "both" else "->", "linestyle": "--" if kind == "infers" else "-"}
+        axes.annotate("", (x1 + aside, y1), (x0 + aside, y0), arrowprops=look)
+        beside = (x0 + x1) / 2 + 1.6 * aside, (y0 + y1) / 2
+        axes.text(*beside, label, ha="right" if aside < 0 else "left", va="center", fontsize="small")
+    return figure
+
+
 def benchmark(rows: Sequence[dict[str, Any]]) -> Figure:
     """Rows of the benchmark: time as a ratio to the products alone (the line at 1), a panel for each number of threads.
 

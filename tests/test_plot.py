@@ -170,3 +170,22 @@ def test_learning_curves_show_each_error_where_it_was_measured_and_where_stages_
     assert [text.get_text() for text in axis.texts] == ["paper", "k=3", "k=6"]
     assert len({to_rgb(line.get_color()) for line in axis.lines[:3]}) == 3
     assert not plot.learning_curves(rows[:1], {}).axes[0].lines[2].get_xdata().size
+
+
+def test_a_diagram_has_its_boxes_in_place_and_an_arrow_of_each_kind():
+    boxes = {"below": (0, 0, "#0072b2"), "above": (0, 1, "#b34700"), "beside": (1, 1, "#a3467f")}
+    kinds = ["generates", "infers", "both"]
+    ways = [("above", "below"), ("below", "above"), ("above", "beside")]
+    arrows = [(*way, label, kind) for way, label, kind in zip(ways, "WUX", kinds, strict=True)]
+    (axis,) = plot.diagram(boxes, arrows).axes
+    names = {text.get_text(): text for text in axis.texts if text.get_text()}
+    for name, (x, y, colour) in boxes.items():
+        assert names[name].get_position() == (x, y)
+        assert to_rgb(names[name].get_color()) == to_rgb(colour)
+    down, up, across = (text for text in axis.texts if getattr(text, "arrow_patch", None))
+    assert [round(arrow.xyann[1] - arrow.xy[1]) for arrow in (down, up, across)] == [1, -1, 0]  # from, less to
+    assert down.xy[0] < 0 < up.xy[0]  # the way back beside the way down
+    assert [arrow.arrow_patch.get_linestyle() for arrow in (down, up, across)] == ["-", "--", "-"]
+    heads = [type(arrow.arrow_patch.get_arrowstyle()).__name__ for arrow in (down, up, across)]
+    assert heads == ["CurveB", "CurveB", "CurveAB"]
+    assert names["W"].get_position()[0] < down.xy[0] < up.xy[0] < names["U"].get_position()[0]
