@@ -20,9 +20,13 @@ from .rbm import RBM, softplus
 
 @dataclass
 class Estimate:
-    """log Z as estimated by independent chains, each of which gives log_ratios (n,), the log of its own Z."""
+    """log Z as estimated by independent chains, each of which gives log_ratios (n,), the log of its own Z.
+
+    `ends` (n, n_vis) are the states that they came to.
+    """
 
     log_ratios: np.ndarray
+    ends: np.ndarray
     reverse: bool = False
 
     @property
@@ -43,6 +47,10 @@ class Estimate:
         """How many chains of equal weight would be worth as much."""
         shares = self._shares()
         return float(shares.sum() ** 2 / (shares**2).sum())
+
+    def within(self, part: np.ndarray) -> Estimate:
+        """The same for the sum over a part of the states only: forward chains by whether they end in it, (n,) bool."""
+        return Estimate(np.where(part, self.log_ratios, -np.inf), self.ends)
 
     def _shares(self) -> np.ndarray:
         logs = -self.log_ratios if self.reverse else self.log_ratios
@@ -112,8 +120,7 @@ def forward(rbm: RBM, betas: np.ndarray, n_chains: int, typical: Array | None = 
     _check(betas)
     path, rng = Path(rbm, typical), backend.current().xp.random.default_rng(seed)
     v = path.sample_v(backend.current().xp.tile(path.vis0, (n_chains, 1)), rng)
-    log_weights, _ = path.walk(betas, v, rng)
-    return Estimate(path.log_z0() + backend.current().to_numpy(log_weights))
+    return Estimate(*_in_numpy(path.log_z0(), 1, *path.walk(betas, v, rng)))
 
 
 def backward(rbm: RBM, betas: np.ndarray, v: Array, typical: Array | None = None, seed: int = 0) -> Estimate:
@@ -126,8 +133,8 @@ def backward(rbm: RBM, betas: np.ndarray, v: Array, typical: Array | None = None
     _check(betas)
     ops = backend.current()
     path, rng = Path(rbm, typical), ops.xp.random.default_rng(seed)
-    log_weights, _ = path.walk(betas[::-1], ops.xp.asarray(v, dtype=ops.xp.float64), rng)
-    return Estimate(path.log_z0() - ops.to_numpy(log_weights), reverse=True)
+    walked = path.walk(betas[::-1], ops.xp.asarray(v, dtype=ops.xp.float64), rng)
+    return Estimate(*_in_numpy(path.log_z0(), -1, *walked), reverse=True)
 
 
 def log_weights(net: DBN, images: Array, seed: int = 0) -> np.ndarray:
@@ -164,6 +171,11 @@ def bound(net: DBN, images: np.ndarray, log_z: float, n_passes: int = 5, seed: i
         for k in range(n_passes)
     ]
     return np.asarray(np.mean(passes, axis=0) - log_z)
+
+
+def _in_numpy(log_z0: float, sign: int, log_weights: Array, ends: Array) -> tuple[np.ndarray, np.ndarray]:
+    to_numpy = backend.current().to_numpy
+    return log_z0 + sign * to_numpy(log_weights), to_numpy(ends)
 
 
 def _check(betas: np.ndarray) -> None:
