@@ -133,7 +133,7 @@ def read_outs(net: DBN, images: np.ndarray, labels: np.ndarray, seed: int = 0) -
         return int((scores.argmax(axis=1) != labels).sum())
 
     rng = backend.current().random(seed, "predict")
-    passes = [_sampled_pass(net, images, rng) for _ in range(PASSES)]
+    passes = [sampled_log_probs(net, images, rng) for _ in range(PASSES)]
     return {
         "deterministic": int((predict(net, images) != labels).sum()),
         "stochastic": [wrong(log_probs) for log_probs in passes],
@@ -143,7 +143,7 @@ def read_outs(net: DBN, images: np.ndarray, labels: np.ndarray, seed: int = 0) -
     }
 
 
-def _sampled_pass(net: DBN, images: np.ndarray, rng: backend.Random) -> np.ndarray:
+def sampled_log_probs(net: DBN, images: np.ndarray, rng: backend.Random) -> np.ndarray:
     """log p(label | states) after one stochastic up-pass, exact free energies: (n, lab)."""
     ops = backend.current()
     blocks = [images[i : i + ops.block] for i in range(0, len(images), ops.block)]
