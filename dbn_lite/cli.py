@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from . import backend, bench, data, plot, reproduce, sources, store, train
+from . import backend, bench, data, experiments, plot, reproduce, sources, store, train
 from .dbn import DBN, METHODS, generate, predict
 from .errors import InputError
 from .files import atomic_write
@@ -94,6 +94,13 @@ def _parser() -> argparse.ArgumentParser:
     of_reproduce.add_argument("--runs", type=Path, metavar="DIR", help="record and use the runs there, paper-seedN")
     of_reproduce.add_argument("--from-scratch", action="store_true", help="train three seeds first, in --runs (hours)")
     of_reproduce.add_argument("--data", default="mnist", help=f"{sets} (default: %(default)s, as in the paper)")
+
+    of_experiment = add("experiment", _experiment, "an experiment of section 6 that takes hours; it can be resumed")
+    of_experiment.add_argument("name", choices=("k-effect", "left-running"))
+    of_experiment.add_argument("starts", nargs="+", metavar="NET.npz", help="greedy.npz of runs, or one net.npz")
+    of_experiment.add_argument("--data", default="mnist", help=sets)
+    of_experiment.add_argument("--epochs", type=int, default=None, help="a stage (default: as in the paper)")
+    of_experiment.add_argument("--out", type=Path, required=True, metavar="DIR", help="of the runs and the record")
 
     of_bench = add("bench", _bench, "seconds a mini-batch, as a ratio to the matrix products alone")
     of_bench.add_argument("--out", type=Path, default=None, metavar="FILE.json", help="also write all rows there")
@@ -217,6 +224,17 @@ def _reproduce(a: argparse.Namespace) -> dict[str, Any]:
         return about | {"rows": [asdict(row) for row in rows]}
     print(reproduce.in_lines(rows))
     return about | {"runs": "; ".join(standing) or "none", "figures": ", ".join(about["figures"])}
+
+
+def _experiment(a: argparse.Namespace) -> dict[str, Any]:
+    dataset, progress = data.load(a.data), not a.json
+    if a.epochs is not None and a.epochs < 1:
+        raise InputError(f"{a.epochs} epochs are nothing to run; ask for at least 1.")
+    if a.name == "k-effect":
+        return experiments.k_effect(a.starts, dataset, a.out, a.epochs, progress)
+    if len(a.starts) > 1:
+        raise InputError(f"left-running takes one net, not {len(a.starts)}; give the net.npz of one run.")
+    return experiments.left_running(a.starts[0], dataset, a.out, a.epochs or 100, progress=progress)
 
 
 def _bench(a: argparse.Namespace) -> dict[str, Any]:

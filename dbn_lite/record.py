@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +48,12 @@ def of_run(folder: str | Path, dataset: Dataset, commit: str | None = None) -> d
         "finished": nets["final"] is not None,
         "settings": {"preset": settings["preset"], "data": settings["data"], "backend": settings["backend"]},
         "seed": settings["seed"],
-        "versions": train.versions(),
-        "device": bench.machine(),
+        **origin(log.stat().st_mtime),
         "seconds": rows[-1]["seconds"] if rows else 0.0,
-        "date": datetime.datetime.fromtimestamp(log.stat().st_mtime, datetime.UTC).date().isoformat(),
-        "commit": commit or _commit(),
         "test_images": len(dataset.test_labels),
     }
+    if commit:
+        about["commit"] = commit
     return about | _worth(nets, guesses, settings, dataset) | {"rows": rows, "predictions": _digits(guesses)}
 
 
@@ -95,6 +95,13 @@ def _row(logged: dict[str, Any]) -> dict[str, Any]:
 
 def _digits(guesses: dict[str, np.ndarray | None]) -> dict[str, str | None]:
     return {name: None if g is None else "".join(map(str, g.tolist())) for name, g in guesses.items()}
+
+
+def origin(at: float | None = None) -> dict[str, Any]:
+    """What every record says of where it was made: versions, device, commit, and the date, of `at` or today."""
+    moment = datetime.datetime.fromtimestamp(time.time() if at is None else at, datetime.UTC)
+    own = {"versions": train.versions(), "device": bench.machine()}
+    return {**own, "date": moment.date().isoformat(), "commit": _commit()}
 
 
 def _commit() -> str:
