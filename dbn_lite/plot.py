@@ -203,3 +203,18 @@ def benchmark(rows: Sequence[dict[str, Any]]) -> Figure:
     panels[0].set_ylabel("time, as a ratio to the floor")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(who), frameon=False)
     return figure
+
+
+def walks(energies: dict[str, Sequence[np.ndarray]], x_label: str, y_label: str) -> Figure:
+    """Free energies along walks of any length, above the higher end of each: thin lines, and bold ones for medians.
+
+    `energies` has a list of walks for each kind; all are drawn from 0 to 1, whatever the number of their steps.
+    """
+    figure, way = _card(5.2, 3.2), np.linspace(0, 1, 101)
+    axes = _axes(figure, x_label, y_label)
+    for (name, lines), colour, dashes in zip(energies.items(), COLOURS, DASHES, strict=False):
+        above = [np.interp(way, np.linspace(0, 1, len(line)), line - max(line[0], line[-1])) for line in lines]
+        axes.plot(way, np.transpose(above), color=colour, linewidth=0.5, alpha=0.35)
+        axes.plot(way, np.median(above, axis=0), color=colour, linestyle=dashes, linewidth=2.5, label=name)
+    figure.legend(loc="outside upper center", ncols=len(energies), frameon=False, fontsize="small")
+    return figure

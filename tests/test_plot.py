@@ -189,3 +189,19 @@ def test_a_diagram_has_its_boxes_in_place_and_an_arrow_of_each_kind():
     heads = [type(arrow.arrow_patch.get_arrowstyle()).__name__ for arrow in (down, up, across)]
     assert heads == ["CurveB", "CurveB", "CurveAB"]
     assert names["W"].get_position()[0] < down.xy[0] < up.xy[0] < names["U"].get_position()[0]
+
+
+def test_walks_of_any_length_are_drawn_from_0_to_1_above_their_higher_end():
+    short, long = np.array([-5.0, 3.0, -4.0]), np.linspace(2.0, 1.0, 40)
+    figure = plot.walks({"some": [short, long, long], "other": [np.zeros(5)]}, "way", "nats")
+    (axes,) = figure.axes
+    bold = [line for line in axes.lines if line.get_linewidth() > 2]
+    thin = [line for line in axes.lines if line.get_linewidth() < 1]
+    assert (len(bold), len(thin)) == (2, 4)
+    for line in axes.lines:
+        assert (line.get_xdata()[0], line.get_xdata()[-1]) == (0, 1)
+    np.testing.assert_allclose(thin[0].get_ydata()[[0, 50, 100]], [-1, 7, 0], atol=1e-9)
+    np.testing.assert_allclose(thin[1].get_ydata()[[0, 100]], [0, -1], atol=1e-9)
+    np.testing.assert_allclose(bold[0].get_ydata(), thin[1].get_ydata(), atol=1e-9)  # the median of three
+    assert bold[0].get_color() == thin[0].get_color() != bold[1].get_color()
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["some", "other"]
