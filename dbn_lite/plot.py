@@ -130,29 +130,6 @@ def _arrow(figure: Figure, start: Axes, at: tuple[float, float], end: Axes, to: 
     figure.add_artist(arrow)
 
 
-def learning_curves(rows: Sequence[dict[str, Any]], levels: dict[str, float]) -> Figure:
-    """Errors in percent over the epochs of a recorded run: stages are marked, `levels` are named horizontal lines.
-
-    Needs of each row `stage`, `train_error`, `validation_error` and `test_error`, None where nothing was measured.
-    """
-    figure = _card(8, 3.4)
-    axes = _axes(figure, "epochs", "error, %")
-    for name, colour, dashes in zip(("validation", "train", "test"), COLOURS, DASHES, strict=False):
-        found = [(i, row[f"{name}_error"]) for i, row in enumerate(rows, 1) if row[f"{name}_error"] is not None]
-        marker = "o" if len(found) <= 60 else None
-        places, errors = np.reshape(found, (-1, 2)).T
-        axes.plot(places, errors, color=colour, linestyle=dashes, marker=marker, markersize=3, label=name)
-    for name, level in levels.items():
-        axes.axhline(level, color="#777777", linewidth=1)
-        axes.annotate(name, (1, level), (3, 0), ("axes fraction", "data"), textcoords="offset points", va="center")
-    for i, row in enumerate(rows):
-        if not i or row["stage"] != rows[i - 1]["stage"]:
-            axes.axvline(i + 0.5, color="#cccccc", linewidth=1, zorder=0)
-            axes.text(i + 1, 1.02, row["stage"], transform=axes.get_xaxis_transform(), fontsize="small")
-    axes.legend(frameon=False)
-    return figure
-
-
 def diagram(boxes: dict[str, tuple[float, float, str]], arrows: Sequence[tuple[str, str, str, str]]) -> Figure:
     """Layers as boxes, name: (x, y, colour), in units of a box, joined by arrows (from, to, label, kind).
 
@@ -175,6 +152,29 @@ def diagram(boxes: dict[str, tuple[float, float, str]], arrows: Sequence[tuple[s
         axes.annotate("", (x1 + aside, y1), (x0 + aside, y0), arrowprops=look)
         beside = (x0 + x1) / 2 + 1.6 * aside, (y0 + y1) / 2
         axes.text(*beside, label, ha="right" if aside < 0 else "left", va="center", fontsize="small")
+    return figure
+
+
+def learning_curves(rows: Sequence[dict[str, Any]], levels: dict[str, float]) -> Figure:
+    """Errors in percent over the epochs of a recorded run: stages are marked, `levels` are named horizontal lines.
+
+    Needs of each row `stage`, `train_error`, `validation_error` and `test_error`, None where nothing was measured.
+    """
+    figure = _card(8, 3.4)
+    axes = _axes(figure, "epochs", "error, %")
+    for name, colour, dashes in zip(("validation", "train", "test"), COLOURS, DASHES, strict=False):
+        found = [(i, row[f"{name}_error"]) for i, row in enumerate(rows, 1) if row[f"{name}_error"] is not None]
+        marker = "o" if len(found) <= 60 else None
+        places, errors = np.reshape(found, (-1, 2)).T
+        axes.plot(places, errors, color=colour, linestyle=dashes, marker=marker, markersize=3, label=name)
+    for name, level in levels.items():
+        axes.axhline(level, color="#777777", linewidth=1)
+        axes.annotate(name, (1, level), (3, 0), ("axes fraction", "data"), textcoords="offset points", va="center")
+    for i, row in enumerate(rows):
+        if not i or row["stage"] != rows[i - 1]["stage"]:
+            axes.axvline(i + 0.5, color="#cccccc", linewidth=1, zorder=0)
+            axes.text(i + 1, 1.02, row["stage"], transform=axes.get_xaxis_transform(), fontsize="small")
+    axes.legend(frameon=False)
     return figure
 
 
@@ -217,4 +217,37 @@ def walks(energies: dict[str, Sequence[np.ndarray]], x_label: str, y_label: str)
         axes.plot(way, np.transpose(above), color=colour, linewidth=0.5, alpha=0.35)
         axes.plot(way, np.median(above, axis=0), color=colour, linestyle=dashes, linewidth=2.5, label=name)
     figure.legend(loc="outside upper center", ncols=len(energies), frameon=False, fontsize="small")
+    return figure
+
+
+def against(
+    x: Sequence[float],
+    claimed: Sequence[float],
+    found: Sequence[float],
+    kinds: Sequence[str],
+    x_label: str,
+    log_x: bool,
+) -> Figure:
+    """Error rates in percent against x: a ring for each as claimed, a filled mark as found, numbered from 1.
+
+    `kinds` tells groups apart, by colour and shape. What was not found is NaN and has its ring only.
+    """
+    figure = _card(6.4, 4)
+    axes = _axes(figure, x_label, "test error, percent")
+    axes.set_yscale("log")
+    for kind, colour, marker in zip(dict.fromkeys(kinds), COLOURS, "osD^v", strict=False):
+        own = [i for i, name in enumerate(kinds) if name == kind]
+        places, low, high = (np.array([values[i] for i in own], float) for values in (x, claimed, found))
+        axes.vlines(places, low, high, color=colour, linewidth=1)
+        axes.plot(places, low, marker, markerfacecolor="white", color=colour, markersize=7, linestyle="none")
+        axes.plot(places, high, marker, color=colour, markersize=5, linestyle="none", label=kind)
+        for i, place, y in zip(own, places, np.fmax(low, high), strict=True):
+            axes.annotate(str(i + 1), (place, y), (0, 7), textcoords="offset points", ha="center", fontsize="small")
+    axes.plot([], [], "o", markerfacecolor="white", color="#555555", label="the paper")
+    ticks = (0.4, 0.6, 1, 1.5, 2, 3, 4)
+    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_yticks([], minor=True)
+    if log_x:
+        axes.set_xscale("log")
+    figure.legend(loc="outside upper center", ncols=3, frameon=False)
     return figure

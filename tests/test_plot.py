@@ -172,6 +172,22 @@ def test_learning_curves_show_each_error_where_it_was_measured_and_where_stages_
     assert not plot.learning_curves(rows[:1], {}).axes[0].lines[2].get_xdata().size
 
 
+def test_walks_of_any_length_are_drawn_from_0_to_1_above_their_higher_end():
+    short, long = np.array([-5.0, 3.0, -4.0]), np.linspace(2.0, 1.0, 40)
+    figure = plot.walks({"some": [short, long, long], "other": [np.zeros(5)]}, "way", "nats")
+    (axes,) = figure.axes
+    bold = [line for line in axes.lines if line.get_linewidth() > 2]
+    thin = [line for line in axes.lines if line.get_linewidth() < 1]
+    assert (len(bold), len(thin)) == (2, 4)
+    for line in axes.lines:
+        assert (line.get_xdata()[0], line.get_xdata()[-1]) == (0, 1)
+    np.testing.assert_allclose(thin[0].get_ydata()[[0, 50, 100]], [-1, 7, 0], atol=1e-9)
+    np.testing.assert_allclose(thin[1].get_ydata()[[0, 100]], [0, -1], atol=1e-9)
+    np.testing.assert_allclose(bold[0].get_ydata(), thin[1].get_ydata(), atol=1e-9)  # the median of three
+    assert bold[0].get_color() == thin[0].get_color() != bold[1].get_color()
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["some", "other"]
+
+
 def test_a_diagram_has_its_boxes_in_place_and_an_arrow_of_each_kind():
     boxes = {"below": (0, 0, "#0072b2"), "above": (0, 1, "#b34700"), "beside": (1, 1, "#a3467f")}
     kinds = ["generates", "infers", "both"]
@@ -191,17 +207,15 @@ def test_a_diagram_has_its_boxes_in_place_and_an_arrow_of_each_kind():
     assert names["W"].get_position()[0] < down.xy[0] < up.xy[0] < names["U"].get_position()[0]
 
 
-def test_walks_of_any_length_are_drawn_from_0_to_1_above_their_higher_end():
-    short, long = np.array([-5.0, 3.0, -4.0]), np.linspace(2.0, 1.0, 40)
-    figure = plot.walks({"some": [short, long, long], "other": [np.zeros(5)]}, "way", "nats")
+def test_errors_against_x_have_a_ring_as_claimed_and_a_mark_as_found():
+    figure = plot.against([1, 10, 100], [1.4, 2.0, 0.8], [1.5, np.nan, 0.9], ["a", "a", "b"], "seconds", log_x=True)
     (axes,) = figure.axes
-    bold = [line for line in axes.lines if line.get_linewidth() > 2]
-    thin = [line for line in axes.lines if line.get_linewidth() < 1]
-    assert (len(bold), len(thin)) == (2, 4)
-    for line in axes.lines:
-        assert (line.get_xdata()[0], line.get_xdata()[-1]) == (0, 1)
-    np.testing.assert_allclose(thin[0].get_ydata()[[0, 50, 100]], [-1, 7, 0], atol=1e-9)
-    np.testing.assert_allclose(thin[1].get_ydata()[[0, 100]], [0, -1], atol=1e-9)
-    np.testing.assert_allclose(bold[0].get_ydata(), thin[1].get_ydata(), atol=1e-9)  # the median of three
-    assert bold[0].get_color() == thin[0].get_color() != bold[1].get_color()
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["some", "other"]
+    rings = [line for line in axes.lines if line.get_markerfacecolor() == "white" and len(line.get_xdata())]
+    marks = [line for line in axes.lines if line.get_markerfacecolor() != "white"]
+    assert [list(line.get_xydata().ravel()) for line in rings] == [[1, 1.4, 10, 2.0], [100, 0.8]]
+    np.testing.assert_array_equal(marks[0].get_ydata(), [1.5, np.nan])
+    assert [line.get_marker() for line in marks] == ["o", "s"]
+    assert marks[0].get_color() != marks[1].get_color()
+    assert [(text.get_text(), text.xy) for text in axes.texts] == [("1", (1, 1.5)), ("2", (10, 2.0)), ("3", (100, 0.9))]
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b", "the paper"]
