@@ -87,3 +87,15 @@ def test_k_is_chosen_on_validation_images_that_are_no_neighbours_of_themselves(d
     assert errors[1] > 10
     assert outcome.settings["k"] == min(errors, key=errors.get)
     assert len(outcome.predictions) == 3
+
+
+def test_the_prepared_images_are_searched_too_but_only_among_all(digits, tmp_path):
+    small = data.Dataset("dreamed", digits.train_images[:600], digits.train_labels[:600], digits.test_images[:60],
+                         digits.test_labels[:60])  # fmt: skip
+    found = neighbours.knn_row(small, baselines.Job(tmp_path, 60_000), p=2).notes["by_preprocessing"]
+    assert found.keys() == {"black and white", "unit length", "deskewed"}
+    theirs = KNeighborsClassifier(1, metric="cosine", algorithm="brute").fit(small.train_images, small.train_labels)
+    wrong = (theirs.predict(small.test_images) != small.test_labels).sum()
+    assert found["unit length"]["test"][1] == wrong  # at unit length L2 is the angle
+    assert found["black and white"]["test"] != found["unit length"]["test"]
+    assert "by_preprocessing" not in neighbours.knn_row(small, baselines.Job(tmp_path, 500), p=2).notes

@@ -68,6 +68,18 @@ def test_online_learns_and_its_rate_ends_at_nothing(digits):
     assert np.diff(rates).max() < 0
 
 
+def test_without_an_end_the_rate_stays_and_the_watched_are_counted_each_epoch(digits):
+    watched = (digits.test_images, digits.test_labels)
+    net = online.Online(digits.train_images, digits.train_labels, (20, 10), 0.02, np.inf, 1, watched)
+    rates, learn = set(), net.learn
+    net.learn = lambda x, target, rate: rates.add(rate) or learn(x, target, rate)
+    net.step(0)
+    net.step(1)
+    assert rates == {0.02}
+    assert len(net.history) == 2
+    assert net.history[-1] == (net.predict(watched[0]) != watched[1]).sum()
+
+
 # ---- Runs that are stopped and go on
 
 

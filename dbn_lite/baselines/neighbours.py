@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..data import Dataset
 from ..errors import InputError
+from .distort import Images, deskew
 from .pieces import Arrays, Pieces
 from .row import Job, Outcome
+from .svm import unit_length
 
 KEPT = 100  # neighbours of an image that are kept: enough to find those among fewer training images, too
 KS = range(1, 11)
 DRAWS = 20  # which 20,000 the paper does not say
 BLOCK = 1000  # test images in a piece
+PREPARED: dict[str, Callable[[Images], Images]] = {  # what else might be done to 28 x 28 images first
+    "black and white": np.rint,
+    "unit length": unit_length,
+    "deskewed": partial(deskew, shape=(28, 28)),
+}
 
 
 def knn_row(digits: Dataset, job: Job, p: int) -> Outcome:
@@ -24,22 +33,38 @@ def knn_row(digits: Dataset, job: Job, p: int) -> Outcome:
     All training images take part in choosing k. With fewer than all, DRAWS random subsets of the size are tried.
     """
     n, labels = len(digits.train_labels), digits.train_labels
-    pieces = job.pieces({"norm": p, "kept": KEPT}, shared=f"nearest-l{p}")
-    test = all_nearest(pieces, "test", digits.train_images, digits.test_images, p)
     held_out = job.validation(digits)
-    among = np.setdiff1d(np.arange(n), held_out)
-    validation = all_nearest(pieces, "validation", digits.train_images, digits.train_images[held_out], p)
-    wrong = {k: int((vote(restrict(validation, among, n, k), labels) != labels[held_out]).sum()) for k in KS}
+    pieces, test, wrong = _search(digits, job, held_out, p, "none")
     k = min(wrong, key=lambda k: wrong[k])
     draws = [job.rng(i).choice(n, min(job.size, n), replace=False) for i in range(DRAWS if job.size < n else 1)]
     tried = {each: [vote(restrict(test, draw, n, each), labels) for draw in draws] for each in KS}
     errors = {each: [int((guess != digits.test_labels).sum()) for guess in tried[each]] for each in KS}
-    return Outcome(
-        tried[k],
-        {"norm": f"L{p}", "k": k, "preprocessing": "none"},
-        {"validation_errors_by_k": wrong, "test_errors_by_k": errors},
-        [pieces],
-    )
+    notes: dict[str, Any] = {"validation_errors_by_k": wrong, "test_errors_by_k": errors}
+    if p == 2 and job.size >= n:
+        notes["by_preprocessing"] = {name: _prepared(digits, job, held_out, name) for name in PREPARED}
+    return Outcome(tried[k], {"norm": f"L{p}", "k": k, "preprocessing": "none"}, notes, [pieces])
+
+
+def _search(
+    digits: Dataset, job: Job, held_out: NDArray[np.int64], p: int, prepared: str
+) -> tuple[Pieces, NDArray[np.int32], dict[int, int]]:
+    """The neighbours of the test images among all, and the errors of each k on validation images among the others."""
+    prepare = PREPARED.get(prepared, lambda images: images)
+    train, labels, n = prepare(digits.train_images), digits.train_labels, len(digits.train_labels)
+    settings = {"norm": p, "kept": KEPT} | ({"prepared": prepared} if prepared in PREPARED else {})
+    pieces = job.pieces(settings, shared=f"nearest-l{p}")
+    test = all_nearest(pieces, "test", train, prepare(digits.test_images), p)
+    validation = all_nearest(pieces, "validation", train, train[held_out], p)
+    among = np.setdiff1d(np.arange(n), held_out)
+    near = {k: restrict(validation, among, n, k) for k in KS}
+    return pieces, test, {k: int((vote(near[k], labels) != labels[held_out]).sum()) for k in KS}
+
+
+def _prepared(digits: Dataset, job: Job, held_out: NDArray[np.int64], name: str) -> dict[str, Any]:
+    """What a preparation of the images is worth: errors on validation and on test images by k, and the k to choose."""
+    _, test, wrong = _search(digits, job, held_out, 2, name)
+    errors = {k: int((vote(test[:, :k], digits.train_labels) != digits.test_labels).sum()) for k in KS}
+    return {"k": min(wrong, key=lambda k: wrong[k]), "validation": wrong, "test": errors}
 
 
 def all_nearest(

@@ -26,17 +26,20 @@ class Online:
 
     weights[i] (n_in, n_out) and biases[i] (n_out,). The error is half the sum of squared differences from the targets,
     ON for the class and OFF for the others. A `Learner` for `Pieces.chain`: a step is an epoch, and the rate falls in
-    a straight line to nothing over `epochs`.
+    a straight line to nothing over `epochs`, or stays if they are infinite.
     """
 
     def __init__(
         self, images: NDArray[np.float32], labels: NDArray[np.uint8], hidden: tuple[int, ...],
-        rate: float, epochs: int, seed: int,
+        rate: float, epochs: float, seed: int,
+        watched: tuple[NDArray[np.float32], NDArray[np.uint8]] | None = None,
     ) -> None:  # fmt: skip
         self.images, self.labels, self.rate, self.epochs, self.seed = images, labels, rate, epochs, seed
         sizes, rng = (images.shape[1], *hidden, 10), np.random.default_rng(seed)
         self.weights = [(rng.normal(size=(n, m)) * n**-0.5).astype(np.float32) for n, m in pairwise(sizes)]
         self.biases = [np.zeros(m, np.float32) for m in sizes[1:]]
+        self.watched = watched
+        self.history: list[int] = []
         self.targets = np.where(np.eye(10) > 0, ON, OFF).astype(np.float32)
 
     def step(self, t: int) -> None:
@@ -45,6 +48,8 @@ class Online:
         for i, example in enumerate(order):
             rate = self.rate * (1 - (t + i / len(order)) / self.epochs)
             self.learn(self.images[example], self.targets[self.labels[example]], rate)
+        if self.watched:
+            self.history.append(int((self.predict(self.watched[0]) != self.watched[1]).sum()))
 
     def learn(self, x: NDArray[np.float32], target: NDArray[np.float32], rate: float) -> None:
         """Go down the slope of the error of one image x (n_pixels,)."""
@@ -85,13 +90,16 @@ class Online:
         return y.argmax(1).astype(np.uint8)
 
     def arrays(self) -> Arrays:
-        """Weights and biases."""
-        return {f"W{i}": W for i, W in enumerate(self.weights)} | {f"b{i}": b for i, b in enumerate(self.biases)}
+        """Weights, biases and history."""
+        kept: Arrays = {f"W{i}": W for i, W in enumerate(self.weights)}
+        kept |= {f"b{i}": b for i, b in enumerate(self.biases)}
+        return kept | {"history": np.array(self.history, int)}
 
     def restore(self, arrays: Arrays) -> None:
         """Take them back."""
         self.weights = [arrays[f"W{i}"] for i in range(len(self.weights))]
         self.biases = [arrays[f"b{i}"] for i in range(len(self.biases))]
+        self.history = arrays["history"].tolist()
 
 
 def online_row(digits: Dataset, job: Job) -> Outcome:
@@ -115,4 +123,13 @@ def online_row(digits: Dataset, job: Job) -> Outcome:
     seeds = range(job.seed, job.seed + REPEATS)
     predictions = [learn(f"seed-{s}", slice(None), rate, job.size, s).predict(digits.test_images) for s in seeds]
     settings = {"rate": rate, "epochs": job.size, "batch_size": 1, "targets": [ON, OFF]}
-    return Outcome(predictions, settings, {"validation_errors_by_rate": errors}, used)
+    notes = {"validation_errors_by_rate": errors, "test_errors_by_epoch_at_steady_rate": _steady(digits, job, rate)}
+    return Outcome(predictions, settings, notes, used)
+
+
+def _steady(digits: Dataset, job: Job, rate: float) -> list[int]:
+    """Errors on the test images after each epoch at a rate that stays: what the falling rate is worth."""
+    watched = (digits.test_images, digits.test_labels)
+    net = Online(digits.train_images, digits.train_labels, HIDDEN, rate, np.inf, job.seed, watched)
+    job.pieces({"rate": rate, "epochs": job.size, "steady": True}, "backprop-500-150").chain("net", job.size, net)
+    return net.history
