@@ -67,6 +67,26 @@ def image_grid(
     return figure
 
 
+def contact_sheet(images: np.ndarray, shape: tuple[int, int], columns: int, titles: Sequence[str] = ()) -> Figure:
+    """Hundreds of pictures (n, height * width) in [0, 1] on one sheet, row by row, with titles above where given.
+
+    What `image_grid` does for a few, at a hundredth of the time: there is one image and one pair of axes.
+    """
+    (height, width), rows = shape, -(-len(images) // columns)
+    above, beside = (height // 2 if titles else height // 8), width // 8
+    sheet = np.zeros((rows, above + height, columns, width + beside))
+    for i, image in enumerate(images):
+        sheet[i // columns, above:, i % columns, :width] = image.reshape(shape)
+    figure = _card(0.55 * columns, 0.55 * rows * (above + height) / (width + beside))
+    axes = figure.subplots()
+    axes.imshow(sheet.reshape(rows * (above + height), -1), cmap=INK, vmin=0, vmax=1)
+    axes.set_axis_off()
+    for i, title in enumerate(titles):
+        x, y = (i % columns) * (width + beside) + width / 2, (i // columns) * (above + height) + above
+        axes.text(x, y - 1, title, ha="center", va="bottom", fontsize=7)
+    return figure
+
+
 def curves(
     series: dict[str, Sequence[float]],
     x_label: str,

@@ -266,17 +266,19 @@ def _by_class(which: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def _cases(dataset: Dataset, cases: np.ndarray, titles: list[str]) -> Figure | None:
     if not len(cases):
         return None
-    return plot.image_grid(dataset.test_images[cases], dataset.shape, min(len(cases), 15), titles)
+    return plot.contact_sheet(dataset.test_images[cases], dataset.shape, min(len(cases), 15), titles)
 
 
 def samples(net: DBN, dataset: Dataset) -> Figure:
     """Figure 8: ten samples of each class, 1,000 iterations of Gibbs sampling between them."""
-    return plot.image_grid(samples_by_class(net).reshape(-1, net.sizes[0]), dataset.shape)
+    images = samples_by_class(net)
+    return plot.contact_sheet(images.reshape(-1, net.sizes[0]), dataset.shape, images.shape[1])
 
 
 def evolution(net: DBN, dataset: Dataset) -> Figure:
     """Figure 9: what a chain of each class has in mind, from a random image on, every 20 iterations."""
-    return plot.image_grid(evolution_by_class(net).reshape(-1, net.sizes[0]), dataset.shape)
+    images = evolution_by_class(net)
+    return plot.contact_sheet(images.reshape(-1, net.sizes[0]), dataset.shape, images.shape[1])
 
 
 PICTURES: dict[str, Callable[[DBN, Dataset], Figure | None]] = {
@@ -297,7 +299,7 @@ def draw(name: str, net: DBN, dataset: Dataset, folder: str | Path) -> list[Path
         return []
     with contextlib.suppress(OSError):  # what is wrong with the folder is told when it is written to
         path.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write(path, lambda file: figure.savefig(file, format="png", dpi=120))
+    atomic_write(path, lambda file: figure.savefig(file, format="png", dpi=200))
     return [path]
 
 

@@ -219,3 +219,23 @@ def test_errors_against_x_have_a_ring_as_claimed_and_a_mark_as_found():
     assert [(text.get_text(), text.xy) for text in axes.texts] == [("1", (1, 1.5)), ("2", (10, 2.0)), ("3", (100, 0.9))]
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b", "the paper"]
+
+
+@pytest.mark.parametrize("titles", [(), [f"t{i}" for i in range(7)]])
+def test_a_contact_sheet_has_each_picture_in_its_place_under_its_title(titles):
+    images = np.random.default_rng(0).random((7, 8 * 16))
+    figure = plot.contact_sheet(images, (8, 16), 3, titles)
+    (axis,) = figure.axes
+    sheet = np.asarray(axis.images[0].get_array())
+    pitch = sheet.shape[0] // 3, sheet.shape[1] // 3
+    for i, image in enumerate(images):
+        bottom, left = (i // 3 + 1) * pitch[0], (i % 3) * pitch[1]
+        np.testing.assert_array_equal(sheet[bottom - 8 : bottom, left : left + 16], image.reshape(8, 16))
+    assert sheet.sum() == pytest.approx(images.sum())  # and nothing else
+    assert [text.get_text() for text in axis.texts] == list(titles)
+    for i, text in enumerate(axis.texts):
+        x, y = text.get_position()
+        assert x == pytest.approx((i % 3) * pitch[1] + 8)
+        assert (i // 3) * pitch[0] <= y < (i // 3 + 1) * pitch[0] - 8  # above its picture, below the row before
+    assert shade(axis.images[0], 1.0) == (0, 0, 0)
+    assert not axis.axison

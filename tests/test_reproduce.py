@@ -345,9 +345,12 @@ def cases(labels):
 
 
 def shown(figure):
-    """What a figure of cases shows: the shade of each picture and its title."""
-    drawn = [(axis.images[0].get_array()[0, 0], axis.get_title()) for axis in figure.axes if axis.images]
-    return [(round(10 * float(shade)), title) for shade, title in drawn]
+    """What a figure of cases shows: the shade of each picture and its title, in the order of the sheet."""
+    (axis,) = figure.axes
+    sheet = np.asarray(axis.images[0].get_array())
+    titles = [text.get_text() for text in axis.texts]
+    shades = sheet[-1].reshape(len(titles), -1)[:, 0]
+    return [(round(10 * float(shade)), title) for shade, title in zip(shades, titles, strict=True)]
 
 
 def test_figures_6_and_7_show_the_right_cases_by_class_with_the_guesses(monkeypatch):
@@ -370,8 +373,8 @@ def test_figures_8_and_9_have_a_row_for_each_class(monkeypatch, draw, chains):
     monkeypatch.setattr(reproduce, chains, lambda net: images)
     net = dbn.from_arrays({k: np.zeros(s, np.float32) for k, s in shapes(vis=4).items()})
     figure = getattr(reproduce, draw)(net, cases([0]))
-    drawn = np.array([axis.images[0].get_array().ravel() for axis in figure.axes])
-    np.testing.assert_array_equal(drawn.reshape(10, 10, 4), images)
+    sheet = np.asarray(figure.axes[0].images[0].get_array()).reshape(10, 2, 10, 2)
+    np.testing.assert_array_equal(sheet.swapaxes(1, 2).reshape(10, 10, 4), images)
 
 
 def shapes(vis, hid=3, pen=3, top=4, lab=10):
