@@ -87,10 +87,8 @@ def _top_memory(steady: int, falling: int) -> tuple[Stage, ...]:
     return first, replace(first, name="greedy 3, CD-3", **more)
 
 
-def _up_down(n_gibbs: int, epochs: int, rates: tuple[float, float], **more: Any) -> Stage:
-    return Stage(
-        f"up-down k={n_gibbs}", 0, epochs, rates, weight_decay=1e-5, momentum=(0.9, 0.9), n_gibbs=n_gibbs, **more
-    )
+def _up_down(n_gibbs: int, epochs: int, rates: tuple[float, float], decay: float = 1e-5, **more: Any) -> Stage:
+    return Stage(f"up-down k={n_gibbs}", 0, epochs, rates, decay, momentum=(0.9, 0.9), n_gibbs=n_gibbs, **more)
 
 
 PRESETS = {
@@ -112,10 +110,10 @@ PRESETS = {
                 *_greedy(30, last_rate=0.01, steady=20)[:2],
                 *_top_memory(steady=18, falling=12),
                 _up_down(3, 100, (0.02, 0.01), record_every=10),
-                _up_down(6, 100, (0.01, 0.01), record_every=10),
-                _up_down(10, 100, (0.01, 0.001), record_every=10),
+                _up_down(6, 100, (0.01, 0.01), 2e-4, record_every=10),  # from here on 1e-5 would overfit
+                _up_down(10, 100, (0.01, 0.0005), 2e-4, record_every=10),
                 replace(
-                    _up_down(10, 100, (0.003, 0.0005), record_every=1),
+                    _up_down(10, 100, (0.003, 0.0005), 2e-4, record_every=1),
                     name="all images",
                     all_images=True,
                     until_matched=True,
