@@ -53,6 +53,8 @@ def lenet5(seed: int) -> Any:
     class Sparse(nn.Conv2d):
         """A convolution in which each map sees only some maps below: SEEN."""
 
+        mask: Any
+
         def __init__(self) -> None:
             super().__init__(6, 16, 5)
             mask = torch.zeros_like(self.weight)
