@@ -260,7 +260,7 @@ def against(
         places, low, high = (np.array([values[i] for i in own], float) for values in (x, claimed, found))
         axes.vlines(places, low, high, color=colour, linewidth=1)
         axes.plot(places, low, marker, markerfacecolor="white", color=colour, markersize=7, linestyle="none")
-        axes.plot(places, high, marker, color=colour, markersize=5, linestyle="none", label=kind)
+        axes.plot(places, high, marker, color=colour, markersize=5, linestyle="none", label=f"{kind}, ours")
         for i, place, y in zip(own, places, np.fmax(low, high), strict=True):
             axes.annotate(str(i + 1), (place, y), (0, 7), textcoords="offset points", ha="center", fontsize="small")
     axes.plot([], [], "o", markerfacecolor="white", color="#555555", label="the paper")

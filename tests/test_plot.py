@@ -218,7 +218,7 @@ def test_errors_against_x_have_a_ring_as_claimed_and_a_mark_as_found():
     assert marks[0].get_color() != marks[1].get_color()
     assert [(text.get_text(), text.xy) for text in axes.texts] == [("1", (1, 1.5)), ("2", (10, 2.0)), ("3", (100, 0.9))]
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b", "the paper"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a, ours", "b, ours", "the paper"]
 
 
 @pytest.mark.parametrize("titles", [(), [f"t{i}" for i in range(7)]])
