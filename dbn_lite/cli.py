@@ -263,4 +263,6 @@ def _table1(a: argparse.Namespace) -> dict[str, Any]:
 def _how_to_go_on(arguments: argparse.Namespace) -> str:
     if arguments.command is _train:
         return f"stopped; go on from the last checkpoint in {arguments.out} with the same command and --resume."
+    if arguments.command is _table1:
+        return "stopped; the same command goes on from what is finished."
     return "stopped."

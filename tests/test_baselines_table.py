@@ -193,6 +193,15 @@ def test_bad_input_is_one_sentence(given, sentence, tmp_path, capsys):
     assert errors.count("\n") == 1
 
 
+def test_a_stopped_run_says_that_the_same_command_goes_on(tmp_path, monkeypatch, capsys):
+    def stop(*given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command.record, "run", stop)
+    assert cli.main(["table1", "svm", "--data", "dreamed", "--state", str(tmp_path)]) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+
+
 # ---- The extra
 
 
