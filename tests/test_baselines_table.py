@@ -14,7 +14,7 @@ from pybtex.database import parse_file
 from scipy.stats import binom
 
 from dbn_lite import baselines, cli, data
-from dbn_lite.baselines import ROWS, Job, Outcome, Row, command, record
+from dbn_lite.baselines import ROWS, Job, Outcome, Row, command, neighbours, record
 
 ROOT = Path(__file__).parents[1]
 PAPER = [1.25, 1.4, 1.51, 1.53, 2.95, 2.8, 3.1, 4.0, 4.4, 0.4, 0.56, 0.63, 0.8, 0.95]
@@ -167,7 +167,8 @@ def test_a_part_of_a_run_says_its_size_and_what_the_rest_costs():
     assert "5 of 20 epochs; the rest: about 1.0 hours" in command.in_words(line)
 
 
-def test_table1_runs_a_row_again_and_records_it_where_it_is_told(tmp_path, capsys):
+def test_table1_runs_a_row_again_and_records_it_where_it_is_told(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(neighbours, "PREPARED", {})  # an experiment beside the row, tested with it
     before, out = RECORDED.read_bytes(), tmp_path / "mine.json"
     given = ["knn-l2-60k", "--data", "dreamed", "--state", str(tmp_path), "--json"]
     assert cli.main(["table1", *given, "--out", str(out)]) == 0
