@@ -64,11 +64,21 @@ def test_a_faint_page_has_less_ink_than_digits():
 def test_log_partitions_are_those_of_enumeration():
     net, arrays = nets(4)
     found, truth = likelihood.log_partitions(net, dataset(), SETTINGS), exact.log_partition(exact.top_machine(arrays))
-    assert set(found) == {"plain", "awake", "digits", "digits reverse"}
-    for name in ("plain", "awake"):
+    assert set(found) == {"plain", "awake", "awake reverse", "digits", "digits reverse"}
+    for name in ("plain", "awake", "awake reverse"):
         assert abs(found[name].log_z - truth) < 4 * found[name].standard_error
     inked = ~likelihood.faint(net, dataset(), found["awake"].ends)
     assert found["digits"].log_z == pytest.approx(found["awake"].within(inked).log_z)
+
+
+def test_where_no_chain_ends_at_a_digit_nothing_is_said_of_digits(tmp_path):
+    digits, (net, _) = dataset(), nets(4)
+    digits.test_images[:] = 1  # more ink than any page of this net has
+    assert set(likelihood.log_partitions(net, digits, SETTINGS)) == {"plain", "awake", "awake reverse"}
+    store.save(net, tmp_path / "small.npz")
+    row = likelihood.measure(tmp_path / "small.npz", digits, SETTINGS)
+    assert "digits" not in row
+    assert set(row["binary"]) == {"all", "awake", "standard_error"}
 
 
 def test_the_row_of_a_net_holds_bounds_that_fit_its_log_z(tmp_path):
