@@ -120,3 +120,15 @@ def test_it_runs_in_float64_whatever_the_net_is():
     estimate = ais.forward(net.top, np.linspace(0, 1, 3), 4)
     assert estimate.log_ratios.dtype == estimate.ends.dtype == np.float64
     assert ais.log_weights(net, np.zeros((2, VIS))).dtype == np.float64
+
+
+def test_states_at_equilibrium_are_drawn_by_weight_and_then_run():
+    net, arrays = nets(4)
+    machine = exact.top_machine(arrays)
+    one, other = np.r_[1, 0, 1, 1, 0], np.r_[0, 1, 0, 0, 1]
+    found = ais.Estimate(np.repeat(np.log([1.0, 3.0]) + 800, 10_000), np.repeat([one, other], 10_000, axis=0) * 1.0)
+    at_once = likelihood.equilibrium(net, found, 0)
+    assert set(map(tuple, at_once)) == {tuple(one), tuple(other)}
+    assert (at_once == other).all(axis=1).mean() == pytest.approx(0.75, abs=0.02)
+    want = np.exp(exact.log_prob(machine)) @ machine.v_states
+    np.testing.assert_allclose(likelihood.equilibrium(net, found, 40).mean(axis=0), want, atol=0.02)
