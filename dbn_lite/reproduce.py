@@ -120,10 +120,11 @@ def measure(path: Path, greedy_path: Path | None, dataset: Dataset) -> dict[str,
     net, about, labels = store.load(path), store.read_meta(path), dataset.test_labels
     preset = about.get("preset")
     stages = preset["stages"] if isinstance(preset, dict) else []
+    reached = about.get("last_epoch", {}).get("stage")
     untied = sum(a.size for name, a in net.arrays().items() if not name.endswith("biases"))
     found = record.of_net(net, dataset.test_images, labels) | {
         "test_images": len(labels),
-        "all_images": any(stage["all_images"] for stage in stages),
+        "all_images": any(stage["all_images"] and stage["name"] == reached for stage in stages),
         "seconds": about.get("seconds"),
         "weights": (untied - net.penhid.size - net.hidvis.size, untied),
     }
@@ -149,9 +150,11 @@ def _over_errors(runs: Sequence[dict[str, Any]]) -> dict[int, str]:
         return [(r["seed"], 100 * r[name] / r["test_images"]) for r in among if r[name] is not None]
 
     done = [run for run in runs if run["finished"]]
+    under_way = percents("best_test_errors", [run for run in runs if not run["finished"]])
+    so_far = "".join(f"; {percent:.2f} % so far (seed {seed}, under way)" for seed, percent in under_way)
     return {
         1: spread(percents("greedy_test_errors", runs)),
-        2: spread(percents("best_test_errors", done)),
+        2: spread(percents("best_test_errors", done)) + so_far,
         3: spread(percents("final_test_errors", done)),
         4: spread([(r["seed"], r["final_test_errors"]) for r in done], unit="", digits=0),
         5: spread([(r["seed"], r["close_calls"]) for r in done], unit="", digits=0),

@@ -241,7 +241,8 @@ def test_what_no_run_has_reached_is_said_to_have_no_run(measured, tmp_path):
     assert [n for n, row in rows.items() if row.runs == "no recorded run"] == list(range(1, 12))
     under_way = board(measured, [made_up(3, finished=False)], tmp_path)
     assert under_way[1].runs == "2.50 % (seed 3 alone)"
-    assert [n for n, row in under_way.items() if row.runs == "no recorded run"] == list(range(2, 12))
+    assert under_way[2].runs == "no recorded run; 1.40 % so far (seed 3, under way)"
+    assert [n for n, row in under_way.items() if row.runs == "no recorded run"] == list(range(3, 12))
 
 
 def test_every_number_of_the_paper_has_its_row(measured, tmp_path):
@@ -272,7 +273,12 @@ def test_the_one_net_is_measured_with_an_interval(finished, measured, tmp_path, 
     assert board(measured | {"seconds": 5400}, [], tmp_path)[11].net == "1.5 hours"
 
 
-@pytest.mark.parametrize("about", [{}, {"preset": "by hand"}, {"preset": {"stages": [{"all_images": False}]}}])
+HALF = {"stages": [{"name": "up-down", "all_images": False}, {"name": "all images", "all_images": True}]}
+
+
+@pytest.mark.parametrize(
+    "about", [{}, {"preset": "by hand"}, {"preset": HALF}, {"preset": HALF, "last_epoch": {"stage": "up-down"}}]
+)
 def test_a_net_that_never_saw_all_images_is_not_in_the_row_of_those_that_did(finished, tmp_path, about):
     store.save(store.load(finished / "net.npz"), tmp_path / "net.npz", **about)
     rows = board(reproduce.measure(tmp_path / "net.npz", None, DIGITS), [], tmp_path)
