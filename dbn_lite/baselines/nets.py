@@ -139,7 +139,7 @@ def logistic_loss(x: Any, y: Any) -> Any:
 # 784-500-300-10 and 784-800-10
 
 REPEATS = 2
-DECAYS = (3e-5, 1e-4, 3e-4)
+DECAYS = (0.0, 1e-5, 3e-5, 1e-4, 3e-4)
 SHARE = 0.5  # of the training images is enough to choose one of them
 RATE = 0.1
 
