@@ -81,10 +81,8 @@ def _greedy(epochs: int, last_rate: float = 0.1, steady: int = 0) -> tuple[Stage
 
 def _top_memory(steady: int, falling: int) -> tuple[Stage, ...]:
     """The third layer in two stages: three Gibbs steps while the rate falls, for then the chain mixes slowly."""
-    first = _greedy(steady)[2]
-    rate, last = first.learning_rate[1], first.learning_rate[1] / 10
-    more = {"epochs": falling, "learning_rate": (rate, last), "momentum": (0.9, 0.9), "n_gibbs": 3}
-    return first, replace(first, name="greedy 3, CD-3", **more)
+    first, rates, momentum = _greedy(steady)[2], (0.1, 0.01), (0.9, 0.9)
+    return first, Stage("greedy 3, CD-3", 3, falling, rates, first.weight_decay, momentum, n_gibbs=3)
 
 
 def _up_down(n_gibbs: int, epochs: int, rates: tuple[float, float], decay: float = 1e-5, **more: Any) -> Stage:
