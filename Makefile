@@ -27,7 +27,7 @@ book: _build/book.stamp
 
 test: _build/book.stamp
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov=dbn_lite --cov-report=term:skip-covered \
-	  --nbval-lax --nbval-current-env --nbval-cell-timeout=180 tests book
+	  --nbval-lax --nbval-current-env --nbval-cell-timeout=600 tests book
 
 lint: $(VENV)/stamp
 	$(BIN)/ruff check
