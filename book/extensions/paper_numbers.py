@@ -1,6 +1,6 @@
 """Equations carry the paper's numbers: the label eq-5 prints as (5), on whatever page it stands.
 
-Equations that are not in the paper are numbered by their chapter: eq-3-1 prints as (3.1).
+Equations that are not in the paper are numbered by their chapter: eq-3-1 prints as (3.1), eq-t-1 as (t.1).
 """
 
 import re
@@ -15,7 +15,7 @@ class PaperNumbers(MathDomain):
 
     def note_equation(self, docname: str, labelid: str, location: Any = None) -> None:
         super().note_equation(docname, labelid, location)
-        if re.fullmatch(r"eq(-\d+)+", labelid):
+        if re.fullmatch(r"eq(-[0-9a-z]+)+", labelid):
             self.equations[labelid] = (docname, labelid.removeprefix("eq-").replace("-", "."))  # type: ignore[assignment]
 
 
