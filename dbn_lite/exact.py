@@ -26,15 +26,18 @@ MAX_STATES = 2**21  # entries in the largest table, 16 MiB
 
 def _refuse_too_many(n_states: int, what: str) -> None:
     if n_states > MAX_STATES:
-        raise InputError(f"{what} make 2^{math.log2(n_states):.4g} states, more than the limit of "
-                         f"2^{math.log2(MAX_STATES):g} that can be enumerated: use a smaller net.")
+        raise InputError(
+            f"{what} make 2^{math.log2(n_states):.4g} states, more than the limit of "
+            f"2^{math.log2(MAX_STATES):g} that can be enumerated: use a smaller net."
+        )
 
 
 def _rows(x: npt.ArrayLike, n_units: int) -> Array:
     rows = np.atleast_2d(np.asarray(x, float))
     if rows.ndim != 2 or rows.shape[1] != n_units:
-        raise InputError(f"A layer of {n_units} units cannot take an array of shape {np.shape(x)}: "
-                         f"pass rows of {n_units} values.")
+        raise InputError(
+            f"A layer of {n_units} units cannot take an array of shape {np.shape(x)}: pass rows of {n_units} values."
+        )
     return rows
 
 
@@ -237,8 +240,9 @@ def contrastive_divergence(machine: BoltzmannMachine, p0: Array, n_gibbs: int) -
     return of_data, of_chain, of_data - of_chain
 
 
-def expected_cd_gradient(machine: BoltzmannMachine, data: npt.ArrayLike, n_gibbs: int,
-                         mean_units: npt.ArrayLike = False) -> Statistics:
+def expected_cd_gradient(
+    machine: BoltzmannMachine, data: npt.ArrayLike, n_gibbs: int, mean_units: npt.ArrayLike = False
+) -> Statistics:
     """Return what CD-n gives on average over its random choices, <v0 h0> - <vn hn>, from data (n, n_vis).
 
     Hidden states are sampled. So are reconstructions, but units marked in mean_units, (n_vis,) or one bool,
@@ -274,8 +278,10 @@ class BeliefNet:
         self.weights = [np.asarray(w, float) for w in self.weights]
         self.biases = [np.asarray(bias, float) for bias in self.biases]
         if len(self.biases) != len(self.weights) + 1:
-            raise InputError(f"{len(self.weights)} weight matrices join {len(self.weights) + 1} layers, "
-                             f"but there are biases for {len(self.biases)}.")
+            raise InputError(
+                f"{len(self.weights)} weight matrices join {len(self.weights) + 1} layers, "
+                f"but there are biases for {len(self.biases)}."
+            )
         for k, weights in enumerate(self.weights):
             _check_shape(f"weights[{k}]", weights, (self.biases[k + 1].size, self.biases[k].size))
 

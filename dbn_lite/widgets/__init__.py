@@ -138,9 +138,7 @@ class Filters(Figure):
     CAPTION = "What each unit looks for: blue pixels call it, red ones forbid it."
 
     def __init__(self, model: DBN | RBM, before: DBN | RBM | None = None, **options: Any):
-        super().__init__(
-            {"net": model} | ({"greedy": before} if before else {}), before=before is not None, **options
-        )
+        super().__init__({"net": model} | ({"greedy": before} if before else {}), before=before is not None, **options)
 
     def still(self) -> Picture:
         """The first sixty receptive fields of layer 1."""
