@@ -236,7 +236,7 @@ def test_a_machine_learns_while_the_kernel_answers(opened: Opened) -> None:
         return int(re.search(r"([\d,]+) mini-batches", output.inner_text())[1].replace(",", ""))
 
     def press(button: str, then: str) -> None:
-        output.get_by_role("button", name=button, exact=True).press("Enter")
+        output.get_by_role("button", name=button, exact=True, disabled=False).press("Enter")  # once it can be pressed
         output.get_by_text(re.compile(then)).wait_for()
 
     assert count() == 0

@@ -659,6 +659,7 @@ def test_a_run_without_its_checkpoint_is_not_begun_anew_over_its_net(tmp_path):
 OTHER_STAGES = [
     {"name": "x"}, {"layer": 2}, {"epochs": 3}, {"learning_rate": (0.3, 0.2)}, {"weight_decay": 1e-4},
     {"momentum": (0.5, 0.8)}, {"n_gibbs": 2}, {"all_images": True}, {"until_matched": True}, {"record_every": 1},
+    {"steady": 1},
 ]  # fmt: skip
 
 
