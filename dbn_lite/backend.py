@@ -175,7 +175,7 @@ def current() -> Any:
 
 
 def use(name: str) -> Any:
-    """Choose the array library for everything that follows in this thread; returns its operations.
+    """Choose the array library for everything that follows in this process; returns its operations.
 
     "numpy"; "cupy", or "cupy-tf32" with products in TF32; "auto" is what DBN_LITE_BACKEND names, or else CuPy where
     that works, or else NumPy. Raises InputError for any other name, and for CuPy where it does not work.

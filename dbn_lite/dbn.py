@@ -147,6 +147,11 @@ def label_log_probs(net: DBN, images: np.ndarray) -> np.ndarray:
     return _read_out(net, images, lambda block: _log_softmax(-label_free_energies(net, up_pass(net, block))))
 
 
+def sampled_log_probs(net: DBN, images: np.ndarray, rng: backend.Random) -> np.ndarray:
+    """log p(label | states) after one stochastic up-pass, by exact free energies: otherwise as `label_log_probs`."""
+    return _read_out(net, images, lambda block: _log_softmax(-label_free_energies(net, up_pass(net, block, rng))))
+
+
 def predict(
     net: DBN,
     images: np.ndarray,
@@ -166,7 +171,7 @@ def predict(
         raise InputError(f"there is no read-out called {method!r}; choose one of {', '.join(METHODS)}.")
     if min(n_passes, n_gibbs) < 1:
         raise InputError(f"{n_passes} passes of {n_gibbs} Gibbs iterations read no label; both must be at least 1.")
-    rng = backend.current().random(rng, "predict") if isinstance(rng, int) else rng
+    rng = backend.current().random(int(rng), "predict") if isinstance(rng, int | np.integer) else rng
     if method == "gibbs":
         scores = _read_out(net, images, lambda block: _gibbs_labels(net, block, n_gibbs, rng))
     elif method == "deterministic":
@@ -174,7 +179,7 @@ def predict(
     else:
         read = np.exp if method == "average-p" else np.asarray
         n_passes = 1 if method == "stochastic" else n_passes
-        passes = [_read_out(net, images, lambda block: _sampled_log_probs(net, block, rng)) for _ in range(n_passes)]
+        passes = [sampled_log_probs(net, images, rng) for _ in range(n_passes)]
         scores = np.mean([read(log_probs) for log_probs in passes], axis=0)
     return scores.argmax(axis=1).astype(np.uint8)
 
@@ -204,8 +209,8 @@ def start_from_noise(net: DBN, label: int | Sequence[int] | None, n: int, rng: b
     """
     labels: list[int] = [] if label is None else np.ravel(label).tolist()
     for one in labels:
-        if not 0 <= one < net.n_labels:
-            raise InputError(f"label {one} is out of range; this net knows the labels 0 to {net.n_labels - 1}.")
+        if type(one) is not int or not 0 <= one < net.n_labels:
+            raise InputError(f"label {one!r} is out of range; this net knows the labels 0 to {net.n_labels - 1}.")
     if label is not None and np.ndim(label) and len(labels) != n:
         raise InputError(f"{len(labels)} labels do not fit {n} chains; give one label for all or one for each.")
     ops = backend.current()
@@ -242,8 +247,10 @@ def evolve(
     """
     if n < 1 or every < 1:
         raise InputError(f"{n} images after {every} Gibbs iterations cannot be made; both must be at least 1.")
+    if columns < 1:
+        raise InputError(f"a chain cannot be seen {columns} times; take at least 1.")
     ops = backend.current()
-    rng = ops.random(rng, "generate") if isinstance(rng, int) else rng
+    rng = ops.random(int(rng), "generate") if isinstance(rng, int | np.integer) else rng
     penlab = start_from_noise(net, label, n, rng)
     seen = [down_pass(net, penlab[:, : net.n_pen], rng)]
     for _ in range(columns - 1):
@@ -267,10 +274,6 @@ def _read_out(net: DBN, images: np.ndarray, scores_of: Callable[[Array], Array])
     ops, images = backend.current(), check_images(images, net.sizes[0])
     blocks = [images[i : i + ops.block] for i in range(0, len(images), ops.block)]
     return np.concatenate([ops.to_numpy(scores_of(ops.asarray(block))) for block in blocks])
-
-
-def _sampled_log_probs(net: DBN, images: Array, rng: backend.Random) -> Array:
-    return _log_softmax(-label_free_energies(net, up_pass(net, images, rng)))
 
 
 def _gibbs_labels(net: DBN, images: Array, n_gibbs: int, rng: backend.Random) -> Array:

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.special import log_softmax
 
 from . import backend, bench, store, train
 from .data import Dataset
-from .dbn import DBN, from_arrays, label_free_energies, label_log_probs, predict, up_pass
+from .dbn import DBN, from_arrays, label_log_probs, predict, sampled_log_probs
 from .errors import InputError
 from .files import atomic_write
 
@@ -148,14 +147,6 @@ def read_outs(net: DBN, images: np.ndarray, labels: np.ndarray, seed: int = 0) -
         "average-log-p": wrong(np.mean(passes, axis=0)),
         "gibbs": [int((predict(net, images, "gibbs", seed + i) != labels).sum()) for i in range(GIBBS_TRIES)],
     }
-
-
-def sampled_log_probs(net: DBN, images: np.ndarray, rng: backend.Random) -> np.ndarray:
-    """log p(label | states) after one stochastic up-pass, exact free energies: (n, lab)."""
-    ops = backend.current()
-    blocks = [images[i : i + ops.block] for i in range(0, len(images), ops.block)]
-    energies = [ops.to_numpy(label_free_energies(net, up_pass(net, block, rng))) for block in blocks]
-    return log_softmax(-np.concatenate(energies), axis=1)
 
 
 def write(result: dict[str, Any], path: str | Path) -> None:

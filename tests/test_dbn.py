@@ -274,7 +274,8 @@ def test_predictions_are_labels_by_the_seed(method):
     labels = dbn.predict(net, GREY, method)
     assert labels.dtype == np.uint8
     assert labels.shape == (3,)
-    again = [dbn.predict(net, np.tile(GREY, (400, 1)), method, rng=seed, n_passes=1) for seed in (4, 4, 5)]
+    seeds = (4, np.int64(4), 5)
+    again = [dbn.predict(net, np.tile(GREY, (400, 1)), method, rng=seed, n_passes=1) for seed in seeds]
     np.testing.assert_array_equal(again[0], again[1])
     assert np.array_equal(again[0], again[2]) == (method == "deterministic")
 
@@ -413,6 +414,7 @@ def test_generation_by_seed():
     images = dbn.generate(net, 1, 20, 3, rng=5)
     np.testing.assert_array_equal(images, dbn.generate(net, 1, 20, 3, rng=5))
     assert (images != dbn.generate(net, 1, 20, 3, rng=6)).any()
+    np.testing.assert_array_equal(images, dbn.generate(net, np.uint8(1), 20, 3, rng=np.int64(5)))
     rng = stream()
     assert (dbn.generate(net, 1, 20, 3, rng) != dbn.generate(net, 1, 20, 3, rng)).any()  # one stream goes on
 
@@ -520,11 +522,12 @@ def test_a_read_out_of_nothing_is_refused(method, how):
         dbn.predict(net, GREY, method, **how)
 
 
-@pytest.mark.parametrize("label", [-1, LAB, 10])
+@pytest.mark.parametrize("label", [-1, LAB, 10, 1.0, 0.5, True, "1"])
 def test_a_label_out_of_range_is_refused(label):
+    """True would be taken for a mask and set all labels."""
     net, _ = nets(0)
     for make in (dbn.generate, dbn.evolve):
-        with pytest.raises(InputError, match=rf"label {label} is out of range; this net knows the labels 0 to 1"):
+        with pytest.raises(InputError, match=rf"label {label!r} is out of range; this net knows the labels 0 to 1"):
             make(net, label, 2)
 
 
@@ -533,3 +536,10 @@ def test_no_images_or_no_iterations_are_refused(n, steps):
     net, _ = nets(0)
     with pytest.raises(InputError, match=rf"{n} images after {steps} Gibbs iterations.*at least 1"):
         dbn.generate(net, 0, n, steps)
+
+
+@pytest.mark.parametrize("columns", [0, -3])
+def test_a_chain_that_is_never_seen_is_refused(columns):
+    net, _ = nets(0)
+    with pytest.raises(InputError, match=rf"a chain cannot be seen {columns} times; take at least 1"):
+        dbn.evolve(net, 0, 2, 1, columns)
