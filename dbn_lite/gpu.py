@@ -274,7 +274,7 @@ class Recorded:
     """
 
     def __init__(self, ops: CuPyOps, step: Callable[..., None]) -> None:
-        self.ops, self.step = ops, step
+        self.ops, self.step, self.taken = ops, step, False
         self.inputs: dict[int, Array] = {}  # by place among the arguments
         self.constants: dict[int, Any] = {}
         self.graph: Any = None
@@ -283,12 +283,13 @@ class Recorded:
         """Take the step; the first time as it is, which compiles and loads what the graph will need."""
         arrays = {i: a for i, a in enumerate(arguments) if isinstance(a, self.ops.xp.ndarray)}
         constants = {i: a for i, a in enumerate(arguments) if i not in arrays}
-        if first := not self.inputs:
+        if not self.inputs:
             self.inputs = {i: self.ops.xp.empty_like(a) for i, a in arrays.items()}
         for i, a in arrays.items():
             self.inputs[i][...] = a
-        if first:
+        if not self.taken:
             self._take(constants)
+            self.taken = True
             return
         if self.graph is None or constants != self.constants:
             self._capture(constants)
@@ -300,12 +301,13 @@ class Recorded:
 
     def _capture(self, constants: dict[int, Any]) -> None:
         self.ops.synchronize()  # the graph that this one replaces may still be at work
+        self.graph = None  # should the step fail, half a graph must not be replayed
         self.ops.stream.begin_capture()
         try:
             self._take(constants)
         finally:
-            self.graph = self.ops.stream.end_capture()
-        self.constants = constants  # held, as the graph holds only addresses
+            graph = self.ops.stream.end_capture()
+        self.graph, self.constants = graph, constants  # these are held, as the graph holds only addresses
 
 
 def _rows(x: Array) -> tuple[Array, np.uint32]:

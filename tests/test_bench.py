@@ -210,6 +210,16 @@ def test_a_broken_backend_is_refused(cupy_ops, monkeypatch):
     assert "weights differ" in rows.check_row("dbn_lite", "greedy 1", steps.Sizes())["refused"]
 
 
+def test_the_floor_is_captured_too(cupy_ops):
+    """Or the ratio would be of one launch to twenty-odd."""
+    problem = steps.Problem("up-down k=3", steps.Sizes(**TINY))
+    floor, before = steps.floor(problem), dict(standin_cupy.launches)
+    for _ in range(4):
+        floor.step()
+    counted = {what: n - before[what] for what, n in standin_cupy.launches.items()}
+    assert (counted["product"], counted["capture"], counted["graph"]) == (len(steps.products(problem)), 1, 3)
+
+
 def test_tf32_is_not_checked(cupy_ops):
     cupy_ops.name = "cupy-tf32"
     assert "not checked" in rows.check_row("dbn_lite", "greedy 1", steps.Sizes())["note"]

@@ -413,6 +413,33 @@ def test_a_step_that_asks_for_memory_cannot_be_captured_and_leaves_the_stream_us
 
 
 @compiled
+def test_a_step_that_fails_leaves_no_half_a_graph_behind(monkeypatch):
+    ops = stand_in(monkeypatch)
+    first, second, bias = ops.zeros(1, 1), ops.zeros(1, 1), ops.zeros(1)
+
+    def both(fail):
+        ops.logistic(first, bias)
+        if fail:
+            raise InputError("halfway")
+        ops.logistic(second, bias)
+
+    step = ops.record(both)
+    with pytest.raises(InputError):
+        step(True)  # the first time: nothing is captured, and the next call still takes the step as it is
+    before = dict(standin_cupy.launches)
+    step(False)
+    assert (standin_cupy.launches["capture"], standin_cupy.launches["graph"]) == (before["capture"], before["graph"])
+    step(False)
+    with pytest.raises(InputError):
+        step(True)
+    step(False)
+    x = 0.0
+    for _ in range(3):
+        x = 1 / (1 + math.exp(-x))
+    assert float(second[0, 0]) == pytest.approx(x)
+
+
+@compiled
 def test_the_stand_in_is_as_unforgiving_as_a_device(monkeypatch):
     ops = stand_in(monkeypatch)
     a = ops.asarray(rows(3, 4))
