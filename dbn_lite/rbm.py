@@ -4,7 +4,8 @@ Energy, for visible units v and hidden units h (section 3 of the paper):
 
     E(v, h) = - v W h^T - v vis_bias - h hid_bias
 
-The last `n_labels` visible units, if there are any, form one softmax group: exactly one of them is on.
+The last `n_labels` visible units, if there are any, form one softmax group: exactly one of them is on. Activities
+are rows, one for each case; a function that takes them raises InputError for any other shape.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ from .errors import InputError
 
 @dataclass
 class RBM:
-    """The parameters: W (n_vis, n_hid), vis_bias (n_vis,), hid_bias (n_hid,), and the size of the label group."""
+    """The parameters: W (n_vis, n_hid), vis_bias (n_vis,), hid_bias (n_hid,), and the size of the label group.
+
+    Raises InputError if they do not fit each other.
+    """
 
     W: Array
     vis_bias: Array
@@ -30,6 +34,13 @@ class RBM:
     def __post_init__(self) -> None:
         asarray = backend.current().asarray  # float32, and no copy where it is that already
         self.W, self.vis_bias, self.hid_bias = asarray(self.W), asarray(self.vis_bias), asarray(self.hid_bias)
+        sizes = self.vis_bias.shape + self.hid_bias.shape
+        if self.W.ndim != 2 or self.W.shape != sizes:
+            raise InputError(
+                f"weights of shape {self.W.shape} do not join layers with biases of {sizes}; give (n_vis, n_hid)."
+            )
+        if not 0 <= self.n_labels <= self.n_vis:
+            raise InputError(f"{self.n_labels} label units do not fit into {self.n_vis} visible ones.")
 
     @property
     def n_vis(self) -> int:
@@ -50,22 +61,27 @@ def random_rbm(n_vis: int, n_hid: int, seed: int, n_labels: int = 0, consumer: s
     return RBM(ops.asarray(W), ops.zeros(n_vis), ops.zeros(n_hid), n_labels)
 
 
+def _rows(activities: Array, n_units: int) -> Array:
+    rows = backend.current().asarray(activities)
+    if rows.ndim != 2 or rows.shape[1] != n_units:
+        raise InputError(f"activities of shape {rows.shape} do not fit; give one row of {n_units} for each case.")
+    return rows
+
+
 def mean_h_from_v(rbm: RBM, v: Array) -> Array:
     """Probabilities of the hidden units, (n, n_hid), given visible activities v (n, n_vis)."""
-    ops = backend.current()
-    return ops.logistic(ops.asarray(v) @ rbm.W, rbm.hid_bias)
+    return backend.current().logistic(_rows(v, rbm.n_vis) @ rbm.W, rbm.hid_bias)
 
 
 def sample_h_from_v(rbm: RBM, v: Array, rng: backend.Random) -> Array:
     """Binary states of the hidden units, (n, n_hid), given visible activities v (n, n_vis)."""
-    ops = backend.current()
-    return ops.sample(ops.asarray(v) @ rbm.W, rbm.hid_bias, rng)
+    return backend.current().sample(_rows(v, rbm.n_vis) @ rbm.W, rbm.hid_bias, rng)
 
 
 def mean_v_from_h(rbm: RBM, h: Array) -> Array:
     """Probabilities of the visible units, (n, n_vis), given hidden states h (n, n_hid); labels by eq. 10."""
     ops, n = backend.current(), rbm.n_vis - rbm.n_labels
-    v = ops.asarray(h) @ rbm.W.T
+    v = _rows(h, rbm.n_hid) @ rbm.W.T
     ops.logistic(v[:, :n], rbm.vis_bias[:n])
     if rbm.n_labels:
         ops.softmax(v[:, n:], rbm.vis_bias[n:])
@@ -75,7 +91,7 @@ def mean_v_from_h(rbm: RBM, h: Array) -> Array:
 def sample_v_from_h(rbm: RBM, h: Array, rng: backend.Random) -> Array:
     """Binary states of the visible units, (n, n_vis), given h (n, n_hid); exactly one label is on."""
     ops, n = backend.current(), rbm.n_vis - rbm.n_labels
-    v = ops.asarray(h) @ rbm.W.T
+    v = _rows(h, rbm.n_hid) @ rbm.W.T
     ops.sample(v[:, :n], rbm.vis_bias[:n], rng)
     if rbm.n_labels:
         ops.sample_softmax(v[:, n:], rbm.vis_bias[n:], rng)
@@ -96,7 +112,7 @@ def softplus(x: Array) -> Array:
 
 def free_energy(rbm: RBM, v: Array) -> Array:
     """-log sum_h exp(-E(v, h)) for each row of v (n, n_vis): shape (n,), in nats."""
-    v = backend.current().asarray(v)
+    v = _rows(v, rbm.n_vis)
     return -(v @ rbm.vis_bias) - softplus(v @ rbm.W + rbm.hid_bias).sum(axis=1)
 
 

@@ -334,3 +334,32 @@ def test_a_machine_of_float64_weights_becomes_float32():
     ours = rbm.RBM(oracle.W, oracle.vis_bias, oracle.hid_bias)
     assert {a.dtype for a in fields(ours).values()} == {np.dtype(np.float32)}
     assert rbm.mean_h_from_v(ours, GREY).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("W", "vis_bias", "hid_bias"),
+    [((3, 2), 3, 1), ((3, 2), 1, 2), ((2, 3), 3, 2), ((3,), 3, 1), ((3, 2), (1, 3), 2), ((1, 3, 2), (1, 3), 2)],
+)
+def test_parameters_that_do_not_fit_are_refused(W, vis_bias, hid_bias):
+    """A bias of one number would be taken for that of every unit, in silence."""
+    with pytest.raises(InputError, match=r"weights of shape .* do not join .* give \(n_vis, n_hid\)"):
+        rbm.RBM(np.ones(W), np.ones(vis_bias), np.ones(hid_bias))
+
+
+@pytest.mark.parametrize("n_labels", [-1, 4])
+def test_a_label_group_larger_than_the_layer_is_refused(n_labels):
+    with pytest.raises(InputError, match=f"{n_labels} label units do not fit into 3 visible ones"):
+        rbm.RBM(np.ones((3, 2)), np.ones(3), np.ones(2), n_labels)
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (3,), (2, 5), (1, 2, 4)])
+def test_activities_that_are_not_rows_of_the_layer_are_refused(shape):
+    """Also a single image without its row."""
+    ours, _ = machines(4, 3)
+    for of_visible in (rbm.mean_h_from_v, rbm.free_energy, rbm.sample_h_from_v, rbm.gibbs_step):
+        more = () if of_visible in (rbm.mean_h_from_v, rbm.free_energy) else (stream(),)
+        with pytest.raises(InputError, match="do not fit; give one row of 4 for each case"):
+            of_visible(ours, np.zeros(shape), *more)
+    for of_hidden, more in ((rbm.mean_v_from_h, ()), (rbm.sample_v_from_h, (stream(),))):
+        with pytest.raises(InputError, match="do not fit; give one row of 3 for each case"):
+            of_hidden(ours, np.zeros(shape), *more)
