@@ -223,7 +223,9 @@ def data_distribution(machine: BoltzmannMachine, data: npt.ArrayLike) -> Array:
 
 def gibbs_transition(machine: BoltzmannMachine) -> Array:
     """Return T, (N_v, N_v): T[v, v'] is the chance that one full step, v to h to v', ends in v'."""
-    return prob_h_given_v(machine, machine.v_states) @ prob_v_given_h(machine, machine.h_states)
+    v = machine.v_states
+    _refuse_too_many(len(v) ** 2, "All pairs of visible states")
+    return prob_h_given_v(machine, v) @ prob_v_given_h(machine, machine.h_states)
 
 
 def after_gibbs(machine: BoltzmannMachine, p0: Array, n_gibbs: int) -> Array:

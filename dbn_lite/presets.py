@@ -53,10 +53,16 @@ class Preset:
             for what in ("epochs", "n_gibbs"):
                 if getattr(stage, what) < 1:
                     raise InputError(f"{stage.name} has {what} = {getattr(stage, what)}; it must be at least 1.")
+            if stage.layer not in (0, 1, 2, 3):
+                raise InputError(f"{stage.name} has layer = {stage.layer}; give 1, 2 or 3, or 0 for up-down.")
             if min(stage.learning_rate) <= 0:
                 raise InputError(f"{stage.name} has the learning rates {stage.learning_rate}; they must be above 0.")
             if stage.until_matched and stage.record_every != 1:
                 raise InputError(f"{stage.name} stops by its training error; give it record_every = 1.")
+            if stage.until_matched and not stage.all_images:
+                raise InputError(f"{stage.name} has no training error to match; only a stage of all images has.")
+            if stage.record_every and stage.layer in (1, 2):
+                raise InputError(f"{stage.name} knows no labels to be wrong about; give it record_every = 0.")
             if stage.all_images and not any(not s.layer and not s.all_images for s in self.stages[:i]):
                 raise InputError(f"{stage.name} goes on from the best net; put a stage of up-down before it.")
         if not 0 < self.batch_size <= n_images:

@@ -585,6 +585,7 @@ def test_dbn_by_loops():
     (lambda: exact.binary_states(3, 4), "4 label units do not fit into a layer of 3"),
     (lambda: exact.binary_states(3, -1), "-1 label units do not fit"),
     (lambda: exact.log_partition(machine(12, 11)), r"4,096 visible and 2,048 hidden states make 2\^23 states"),
+    (lambda: exact.gibbs_transition(machine(11, 2)), r"All pairs of visible states make 2\^22 states"),
     (lambda: exact.log_joint(machine(11, 11)), r"2\^22 states, more than the limit of 2\^21"),
     (lambda: exact.net_log_prob(random_net([11, 12])), r"Layers 0 and 1 make 2\^23 states"),
     (lambda: exact.net_log_joint(random_net([8, 8, 8])), r"All layers together make 2\^24 states"),

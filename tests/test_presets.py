@@ -91,6 +91,13 @@ def test_a_mini_batch_may_be_all_there_is():
     [
         ({"learning_rate": (0.1, 0.0)}, "greedy 1 has the learning rates (0.1, 0.0); they must be above 0."),
         ({"until_matched": True}, "greedy 1 stops by its training error; give it record_every = 1."),
+        (
+            {"until_matched": True, "record_every": 1},
+            "greedy 1 has no training error to match; only a stage of all images has.",
+        ),
+        ({"record_every": 1}, "greedy 1 knows no labels to be wrong about; give it record_every = 0."),
+        ({"layer": 4}, "greedy 1 has layer = 4; give 1, 2 or 3, or 0 for up-down."),
+        ({"layer": -1}, "greedy 1 has layer = -1; give 1, 2 or 3, or 0 for up-down."),
         ({"all_images": True}, "greedy 1 goes on from the best net; put a stage of up-down before it."),
     ],
 )
