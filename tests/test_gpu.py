@@ -417,7 +417,7 @@ def test_a_step_that_fails_leaves_no_half_a_graph_behind(monkeypatch):
     ops = stand_in(monkeypatch)
     first, second, bias = ops.zeros(1, 1), ops.zeros(1, 1), ops.zeros(1)
 
-    def both(fail):
+    def both(_, fail):
         ops.logistic(first, bias)
         if fail:
             raise InputError("halfway")
@@ -425,14 +425,14 @@ def test_a_step_that_fails_leaves_no_half_a_graph_behind(monkeypatch):
 
     step = ops.record(both)
     with pytest.raises(InputError):
-        step(True)  # the first time: nothing is captured, and the next call still takes the step as it is
+        step(bias, True)  # the first time: nothing is captured, and the next call still takes the step as it is
     before = dict(standin_cupy.launches)
-    step(False)
+    step(bias, False)
     assert (standin_cupy.launches["capture"], standin_cupy.launches["graph"]) == (before["capture"], before["graph"])
-    step(False)
+    step(bias, False)
     with pytest.raises(InputError):
-        step(True)
-    step(False)
+        step(bias, True)
+    step(bias, False)
     x = 0.0
     for _ in range(3):
         x = 1 / (1 + math.exp(-x))
