@@ -16,7 +16,7 @@ from tqdm import tqdm
 from . import backend, bench, data, experiments, plot, reproduce, sources, store, train
 from .dbn import DBN, METHODS, generate, predict
 from .errors import InputError
-from .files import atomic_write
+from .files import atomic_write, expect_folder_of
 from .presets import PRESETS, preset_named
 
 DREAM_STEPS = 300  # Gibbs iterations between a noise image and the digit that goes into the embedded set
@@ -118,22 +118,21 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _data(a: argparse.Namespace) -> dict[str, Any]:
-    if a.action == "fetch":
-        return {"folder": str(sources.fetch(a.what))}
-    if a.action == "verify":
-        rows = sources.verify(a.what)
-        bad = [row for row in rows if not row.ok]
-        if bad:
-            raise InputError(
-                f"{bad[0].where}/{bad[0].file} {bad[0].why}; delete it and run `dbn-lite data fetch {a.what}`."
-            )
-        return {row.file: f"ok, in {row.where}" for row in rows}
-    return _dream(a)
+    if a.action == "dream":
+        return _dream(a)
+    folder = sources.fetch(a.what) if a.action == "fetch" else None
+    rows = sources.verify(a.what)  # after fetching too: what DBN_LITE_DATA holds is not looked at there
+    for row in rows:
+        if not row.ok:
+            sentence = f"{Path(row.where, row.file)} {row.why}; {sources.remedy(a.what, Path(row.where))}."
+            raise InputError(sentence)
+    return {"folder": str(folder)} if folder else {row.file: f"ok, in {row.where}" for row in rows}
 
 
 def _dream(a: argparse.Namespace) -> dict[str, Any]:
     """1,400 readable digits of each class, in mixed order, as the embedded set; the last 2,000 are for testing."""
     net, out = store.load(a.what), a.out or sources.shipped("registry.json").with_name(sources.DREAMED)
+    expect_folder_of(out)
     rng = backend.current().random(a.seed, "dream")
     digits = tqdm(range(net.n_labels), desc="dreaming", unit="digit", disable=a.json)
     images = np.concatenate([_readable_dreams(net, digit, 1400, rng) for digit in digits])
@@ -159,14 +158,14 @@ def _train(a: argparse.Namespace) -> dict[str, Any]:
     preset = preset_named(a.preset)
     run = train.Run(preset, data.load(a.data), a.seed, a.out, resume=a.resume)
     run.train(progress=not a.json)
-    return {"net": str(a.out / "net.npz"), "seconds": round(run.seconds, 1), **run.log[-1]}
+    return {"net": str(a.out / "net.npz"), **run.log[-1]}
 
 
 def _evaluate(a: argparse.Namespace) -> dict[str, Any]:
     net, dataset = store.load(a.net), data.load(a.data)
     about = store.read_meta(a.net)  # the split is the one that the net was trained on
     preset = about.get("preset")
-    batch_size = preset["batch_size"] if isinstance(preset, dict) else 100
+    batch_size = preset.get("batch_size", 100) if isinstance(preset, dict) else 100
     images, labels = train.part(dataset, a.split, about.get("seed", 0), batch_size)
     started = time.perf_counter()
     wrong = int((predict(net, images, a.method, a.seed) != labels).sum())
@@ -238,6 +237,8 @@ def _experiment(a: argparse.Namespace) -> dict[str, Any]:
 
 
 def _bench(a: argparse.Namespace) -> dict[str, Any]:
+    if a.out:
+        expect_folder_of(a.out)
     result = bench.run(backend.current().name, say=lambda line: print(line, file=sys.stderr))
     if a.out:
         content = json.dumps(result, indent=1)
@@ -250,7 +251,8 @@ def _bench(a: argparse.Namespace) -> dict[str, Any]:
         if "seconds" in r and "sweep" not in r
     }
     lines |= {f"{r['stage']} {r['who']}": f"not timed: {r['refused']}" for r in result["rows"] if "refused" in r}
-    return lines | {f"paper preset x{n}": f"{hours:.2f} hours" for n, hours in result["paper_hours"].items()}
+    paper = {n: f"{hours:.3g} hours, {3600 * hours:.0f} seconds" for n, hours in result["paper_hours"].items()}
+    return lines | {f"paper preset x{n}": words for n, words in paper.items()}
 
 
 def _table1(a: argparse.Namespace) -> dict[str, Any]:
@@ -263,6 +265,6 @@ def _table1(a: argparse.Namespace) -> dict[str, Any]:
 def _how_to_go_on(arguments: argparse.Namespace) -> str:
     if arguments.command is _train:
         return f"stopped; go on from the last checkpoint in {arguments.out} with the same command and --resume."
-    if arguments.command is _table1:
+    if arguments.command in (_experiment, _table1) or getattr(arguments, "from_scratch", False):
         return "stopped; the same command goes on from what is finished."
     return "stopped."

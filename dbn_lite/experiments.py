@@ -31,9 +31,11 @@ def k_effect(
     From each net in `starts`, the greedy.npz of a run: one stage with 3 iterations, then both continuations from the
     same weights. Stages are those of the paper preset, each of `epochs` where that is given. The runs and the record,
     k-effect.json, are in the folder `out`; called again, it goes on where it stopped. Raises InputError for a start
-    that does not say which seed, and so which validation images, it had.
+    that does not say which seed, and so which validation images, it had, and for two of one seed.
     """
-    paper = preset_named("paper")
+    paper, seeds = preset_named("paper"), [_seed_of(start, dataset) for start in starts]
+    if len(set(seeds)) < len(seeds):
+        raise InputError(f"the nets come from runs of the seeds {seeds}; give one of each seed.")
     first, *later = (
         replace(stage, epochs=epochs or stage.epochs, record_every=0)
         for stage in paper.stages
@@ -41,8 +43,8 @@ def k_effect(
     )
     result: dict[str, Any] = {"settings": {"epochs": epochs or first.epochs}, "ends": {arm: {} for arm in ARMS}}
     rows: list[dict[str, Any]] = []
-    for start in starts:
-        seed, folder = _seed_of(start, dataset), Path(out) / f"seed{_seed_of(start, dataset)}"
+    for start, seed in zip(starts, seeds, strict=True):
+        folder = Path(out) / f"seed{seed}"
         stem = _from_net(start, replace(paper, name=STEM, stages=(first,)), dataset, seed, folder / STEM, progress)
         rows += _rows(stem, "both")
         for arm, name in ARMS.items():

@@ -38,6 +38,12 @@ def atomic_write(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
             temporary.unlink()
 
 
+def expect_folder_of(path: str | Path) -> None:
+    """Raise InputError if the folder that `path` is to be written to is missing: before hours of work, not after."""
+    if not Path(path).parent.is_dir():
+        raise InputError(_sentence(Path(path), FileNotFoundError()))
+
+
 def _sentence(path: Path, error: OSError) -> str:
     if error.errno in _FULL:
         return f"cannot write {path}: the disk is full; free some space or choose another folder."

@@ -34,7 +34,7 @@ def of_run(folder: str | Path, dataset: Dataset, commit: str | None = None) -> d
     folder = Path(folder)
     arrays, state = store.load_arrays(folder / "checkpoint.npz")
     if "settings" not in state:
-        raise InputError(f"{folder}/checkpoint.npz is of no run; give the folder of `dbn-lite train --out`.")
+        raise InputError(f"{folder / 'checkpoint.npz'} is of no run; give the folder of `dbn-lite train --out`.")
     settings = state["settings"]
     if settings["data"].split(",")[0] != dataset.name:
         raise InputError(f"{folder} is a run on {settings['data']}; record it with that data, not {dataset.name}.")
@@ -105,7 +105,10 @@ def origin(at: float | None = None) -> dict[str, Any]:
 
 def _commit() -> str:
     """The commit of this checkout, or "unknown" where the library was installed without one."""
-    asked = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    root = Path(__file__).resolve().parents[1]
+    if not (root / ".git").exists():  # git would name the commit of whatever checkout the installation lies in
+        return "unknown"
+    asked = ["git", "-C", str(root), "rev-parse", "HEAD"]
     try:
         return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):

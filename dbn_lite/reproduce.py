@@ -119,7 +119,7 @@ def measure(path: Path, greedy_path: Path | None, dataset: Dataset) -> dict[str,
     """What the scoreboard says of one net and of its greedy forebear: measured on the test images, half a minute."""
     net, about, labels = store.load(path), store.read_meta(path), dataset.test_labels
     preset = about.get("preset")
-    stages = preset["stages"] if isinstance(preset, dict) else []
+    stages = preset.get("stages", []) if isinstance(preset, dict) else []
     reached = about.get("last_epoch", {}).get("stage")
     untied = sum(a.size for name, a in net.arrays().items() if not name.endswith("biases"))
     found = record.of_net(net, dataset.test_images, labels) | {

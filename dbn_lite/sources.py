@@ -132,11 +132,12 @@ def read(name: str, folder: Path) -> Arrays:
         try:
             arrays += reader(folder / file)
         except _DamagedError as error:
-            raise InputError(f"{folder / file} {error}; {_remedy(name, folder)}.") from error
+            raise InputError(f"{folder / file} {error}; {remedy(name, folder)}.") from error
     return arrays
 
 
-def _remedy(name: str, folder: Path) -> str:
+def remedy(name: str, folder: Path) -> str:
+    """Say what to do about a missing or damaged file of a data set in that folder."""
     if name == "dreamed":
         return "write it again with 'dbn-lite data dream', or restore it from the repository"
     if folder == _cached(name):

@@ -157,6 +157,11 @@ def test_info_takes_any_description(call, meta):
     assert call("info", "net.npz").get("preset") in (None, "by hand")
 
 
+def test_evaluate_takes_any_description(call):
+    store.save(picture_net(), "net.npz", preset={})
+    assert call("evaluate", "net.npz", "--data", "dreamed", "--split", "train")["images"] == 200
+
+
 @pytest.mark.parametrize("split", ["test", "validation", "train"])
 def test_evaluate_counts_the_errors(call, random_net, split):
     """Counted again in float64, on the split that the net was trained on: that of its own seed."""
@@ -374,6 +379,16 @@ def test_ctrl_c_in_any_other_command_is_no_traceback(monkeypatch, capsys):
     assert capsys.readouterr() == ("", "stopped.\n")
 
 
+@pytest.mark.parametrize("argv", ["reproduce --from-scratch", "experiment k-effect net.npz --out k", "table1 svm"])
+def test_ctrl_c_in_what_takes_hours_says_that_it_goes_on(monkeypatch, capsys, argv):
+    def stop(*given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(data, "load", stop)
+    assert cli.main([*argv.split(), "--data", "dreamed"]) == 130
+    assert capsys.readouterr() == ("", "stopped; the same command goes on from what is finished.\n")
+
+
 def test_ctrl_c_while_training_says_how_to_go_on(call, monkeypatch, capsys, tmp_path):
     train_it = ["train", "--preset", "tiny", "--data", "dreamed", "--out", "run", "--json"]
     step = train.GreedyLearner.step
@@ -426,6 +441,8 @@ def test_ctrl_c_while_training_says_how_to_go_on(call, monkeypatch, capsys, tmp_
         ("experiment left-running a b --data dreamed --out k", "left-running takes one net, not 2; give the"),
         ("experiment k-effect net.npz --data dreamed --epochs 0 --out k", "0 epochs are nothing to run; ask for at"),
         ("data dream broken.npz", "broken.npz is not an .npz file of plain arrays"),
+        ("data dream net.npz --out missing/x.npz", "cannot write missing/x.npz: the folder missing does not exist"),
+        ("bench --out missing/x.json", "cannot write missing/x.json: the folder missing does not exist; make it"),
         ("data dream", "does not exist; give the path of an .npz file"),
         ("data dream net.npz --seed -1", "the seed is -1"),
         ("data fetch cifar", "there is no data set 'cifar' to fetch or verify"),
@@ -508,7 +525,14 @@ def test_verify_and_fetch_look_where_the_data_is(call, refused, tmp_path, monkey
     assert call("data", "fetch", "usps") == {"folder": folder}
     path = tmp_path / "own" / "usps" / "usps.npz"
     path.write_bytes(path.read_bytes()[:1000])
-    assert f"{folder}/usps.npz is no sound .npz file of plain arrays" in refused("data", "verify", "usps")
+    for action in ("verify", "fetch"):
+        sentence = refused("data", action, "usps")
+        assert f"{path} is no sound .npz file of plain arrays; put the published file in its place" in sentence
+    embedded = sources.shipped(sources.DREAMED)
+    embedded.write_bytes(b"")
+    assert f"{embedded} is no sound .npz file of plain arrays; write it again with" in refused(
+        "data", "verify", "dreamed"
+    )
 
 
 # As a process of its own

@@ -133,6 +133,13 @@ def test_a_net_that_does_not_say_where_it_comes_from_is_refused(start, tmp_path,
         experiment(start, replace(DIGITS, name="mnist"), tmp_path)
 
 
+def test_two_nets_of_one_seed_are_refused_and_nothing_is_run(start, tmp_path):
+    """They would share a folder: the second would be reported with the runs of the first."""
+    with pytest.raises(InputError, match=r"runs of the seeds \[4, 4\]; give one of each seed"):
+        experiments.k_effect([start, start], DIGITS, tmp_path, progress=False)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_net_of_another_size_is_refused(start, tmp_path, monkeypatch):
     monkeypatch.setitem(presets.PRESETS, "paper", replace(SMALL, layers=(20, 10, 30)))
     words = r"greedy\.npz has hidpen of shape \(20, 15\), not \(20, 10\) as the preset has"

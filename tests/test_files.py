@@ -7,7 +7,7 @@ import stat
 import pytest
 
 from dbn_lite.errors import InputError
-from dbn_lite.files import atomic_write
+from dbn_lite.files import atomic_write, expect_folder_of
 
 
 def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path):
@@ -107,6 +107,8 @@ def test_a_limit_on_file_size_reads_as_a_full_disk(tmp_path, room_for_10000_byte
 def test_a_folder_that_is_not_there_or_is_a_file_is_named(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     for folder in (tmp_path / "missing", tmp_path / "file"):
-        with pytest.raises(InputError, match=f"the folder {folder} does not exist; make it"):
-            atomic_write(folder / "a", lambda file: file.write(b"x"))
+        for write in (expect_folder_of, lambda path: atomic_write(path, lambda file: file.write(b"x"))):
+            with pytest.raises(InputError, match=f"cannot write .*: the folder {folder} does not exist; make it"):
+                write(folder / "a")
+    expect_folder_of(tmp_path / "file")
     assert os.listdir(tmp_path) == ["file"]

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from dataclasses import replace
 
 import numpy as np
@@ -107,6 +109,18 @@ def test_a_record_says_where_it_comes_from(finished, of_finished):
 def test_without_git_the_commit_is_unknown(monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert record._commit() == "unknown"
+
+
+def test_the_commit_is_not_that_of_a_checkout_that_the_library_is_installed_in(monkeypatch, tmp_path):
+    """A virtual environment often lies inside the repository of somebody's own project."""
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x", "-C", str(tmp_path)]
+    for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "x"]):
+        if shutil.which("git") is None or subprocess.run([*git, *command]).returncode:
+            pytest.skip("git makes no repository here")
+    for where, found in ((tmp_path / "site-packages" / "dbn_lite", False), (tmp_path / "dbn_lite", True)):
+        where.mkdir(parents=True)
+        monkeypatch.setattr(record, "__file__", str(where / "record.py"))
+        assert (record._commit() != "unknown") == found
 
 
 def test_a_record_is_read_as_it_was_written_a_row_on_each_line(of_finished, tmp_path):
@@ -277,7 +291,8 @@ HALF = {"stages": [{"name": "up-down", "all_images": False}, {"name": "all image
 
 
 @pytest.mark.parametrize(
-    "about", [{}, {"preset": "by hand"}, {"preset": HALF}, {"preset": HALF, "last_epoch": {"stage": "up-down"}}]
+    "about",
+    [{}, {"preset": "by hand"}, {"preset": {}}, {"preset": HALF}, {"preset": HALF, "last_epoch": {"stage": "up-down"}}],
 )
 def test_a_net_that_never_saw_all_images_is_not_in_the_row_of_those_that_did(finished, tmp_path, about):
     store.save(store.load(finished / "net.npz"), tmp_path / "net.npz", **about)

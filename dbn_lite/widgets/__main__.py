@@ -36,16 +36,18 @@ def main(arguments: list[str] | None = None) -> None:
 def build(folder: Path, given: dict[str, Path | None], starts: tuple[np.ndarray, np.ndarray] | None = None) -> None:
     """Write what the pages load into `folder`; a net neither given nor shipped is left out, and that is said.
 
-    `starts`, images (n, 784) and labels (n,), go with each net in place of `examples`.
+    `starts`, images (n, 784) and labels (n,), go with each net in place of `examples`. Raises InputError for a net
+    that is there but cannot be read.
     """
     folder.mkdir(parents=True, exist_ok=True)
     listed = {}
     for name, shipped in SHIPPED.items():
         try:
-            net = store.load(given.get(name) or shipped())
+            path = given.get(name) or shipped()
         except InputError as error:
             print(f"The figures go without the net {name!r}: {error}", file=sys.stderr)
             continue
+        net = store.load(path)
         starts = starts or examples()
         content = pack(net, *starts)
         (folder / f"{name}.bin").write_bytes(content)

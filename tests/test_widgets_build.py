@@ -1,0 +1,40 @@
+"""What `python -m dbn_lite.widgets` lays out beside the pages, and what it does not pass over in silence."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny import VIS, nets
+
+from dbn_lite import sources, store
+from dbn_lite.errors import InputError
+from dbn_lite.widgets import __main__ as figures
+
+STARTS = np.zeros((2, VIS), np.float32), np.arange(2)
+
+
+@pytest.fixture(autouse=True)
+def nothing_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "_PACKAGE", tmp_path)
+
+
+def test_a_net_that_is_neither_given_nor_shipped_is_left_out_and_that_is_said(tmp_path: Path, capsys) -> None:
+    store.save(nets()[0], tmp_path / "own.npz")
+    figures.build(tmp_path / "dbn", {"net": tmp_path / "own.npz"}, STARTS)
+    assert sorted(path.name for path in (tmp_path / "dbn").iterdir()) == ["dbn.css", "dbn.js", "net.bin", "net.js"]
+    told = (tmp_path / "dbn" / "dbn.js").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"Object.assign\(DBN.shipped, (.*)\);", told)
+    assert {name: about["bytes"] for name, about in json.loads(listed).items()} == {
+        "net": (tmp_path / "dbn" / "net.bin").stat().st_size
+    }
+    assert "The figures go without the net 'greedy': trained/greedy.npz does not come with" in capsys.readouterr().err
+
+
+def test_a_net_that_is_given_but_cannot_be_read_stops_it(tmp_path: Path) -> None:
+    (tmp_path / "broken.npz").write_bytes(b"no net")
+    with pytest.raises(InputError, match=r"broken.npz is not an .npz file"):
+        figures.build(tmp_path / "dbn", {"net": tmp_path / "broken.npz"}, STARTS)
+    with pytest.raises(SystemExit, match=r"none.npz does not exist"):
+        figures.main([str(tmp_path / "dbn"), "--net", str(tmp_path / "none.npz")])
