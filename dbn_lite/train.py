@@ -394,7 +394,8 @@ def versions() -> dict[str, str]:
         own = version("dbn-lite")
     except PackageNotFoundError:  # run from a folder, not installed
         own = "not installed"
-    return {"dbn-lite": own, "numpy": np.__version__, "python": platform.python_version()}
+    xp = backend.current().xp  # NumPy once more, or CuPy
+    return {"dbn-lite": own, "numpy": np.__version__, xp.__name__: xp.__version__, "python": platform.python_version()}
 
 
 @contextmanager

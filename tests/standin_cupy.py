@@ -93,6 +93,10 @@ class ndarray:
     def copy(self):
         return _function("copy")(self)
 
+    def astype(self, dtype):
+        _refuse("astype allocates")
+        return ndarray(self._a.astype(dtype))
+
     def _scalar(self, kind):
         _refuse("reading a value")
         return kind(self._a)
@@ -109,11 +113,14 @@ class ndarray:
 
 def _function(name):
     def call(*args, out=None, **kwargs):
+        others = [a._a for a in args if isinstance(a, ndarray) and a is not out]
         args, kwargs = map(_unwrap, args), {k: _unwrap(v) for k, v in kwargs.items()}
         if out is None:
             _refuse(f"{name} allocates")
             launches["array"] += 1
             return ndarray(getattr(np, name)(*args, **kwargs))
+        if any(np.may_share_memory(a, out._a) for a in others):
+            _refuse(f"{name} copies an operand that lies where its result goes, unless both are one object")
         args = list(args)
         _launch("array", lambda: getattr(np, name)(*args, out=out._a, **kwargs))
         return out
@@ -137,6 +144,7 @@ ndarray.__hash__ = None
 
 for _name in (
     "maximum", "exp", "log", "log1p", "abs", "isfinite", "subtract", "hstack", "ascontiguousarray", "zeros",
+    "zeros_like", "eye",
 ):  # fmt: skip
     globals()[_name] = _function(_name)
 
@@ -206,7 +214,33 @@ class Stream:
         return Graph(nodes)
 
 
-cuda = SimpleNamespace(Stream=Stream, Device=lambda: SimpleNamespace(synchronize=lambda: _refuse("waiting")))
+__version__ = "stand-in"
+runtime = SimpleNamespace(
+    getDevice=lambda: 0,
+    getDeviceProperties=lambda device: [{"name": b"a stand-in"}][device],
+    driverGetVersion=lambda: 13000,
+    runtimeGetVersion=lambda: 12090,
+)
+cuda = SimpleNamespace(
+    Stream=Stream, Device=lambda: SimpleNamespace(synchronize=lambda: _refuse("waiting")), runtime=runtime
+)
+
+
+def get_default_memory_pool():
+    return SimpleNamespace(total_bytes=lambda: sum(owner.nbytes for owner in _memory.values()))
+
+
+class Generator:
+    def __init__(self, seed):
+        self._rng = np.random.default_rng(seed)
+
+    def random(self, size=None, dtype=np.float64, out=None):
+        _refuse("random numbers of CuPy's own")
+        assert out is None
+        return ndarray(self._rng.random(size, dtype))
+
+
+random = SimpleNamespace(default_rng=Generator)
 
 
 # ---- Kernels

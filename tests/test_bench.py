@@ -2,8 +2,10 @@
 
 import importlib.util
 import json
+import os
 import sys
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -225,6 +227,27 @@ def test_tf32_is_not_checked(cupy_ops):
     assert "not checked" in rows.check_row("dbn_lite", "greedy 1", steps.Sizes())["note"]
 
 
+def test_no_draw_of_a_devices_check_lies_at_its_threshold(monkeypatch):
+    """Or the last bit of some device's tanh would decide about a state, and a right device be refused."""
+    distances = []
+
+    class Watching(backend.NumPyOps):
+        def sample(self, x, bias, rng, *more, **named):
+            threshold, site = 32767 * np.tanh((np.float64(x) + bias) / 2), rng.site
+            r, rng.site = rng.int16(x.shape), site
+            distances.append(np.abs(threshold - r - (threshold >= 0)).min())  # a state is on if r < trunc(threshold)
+            return super().sample(x, bias, rng, *more, **named)
+
+    monkeypatch.setattr(backend, "_current", Watching())
+    for stage in steps.STAGES:
+        problem = steps.Problem(stage, steps.Sizes(**equality.SMALL), **equality.HARD)
+        runner = steps.ours(problem, gpu.PhiloxRandom(0, "bench"))
+        for _ in range(equality.GPU_STEPS):
+            runner.step()
+    assert len(distances) == equality.GPU_STEPS * (3 * 1 + 3 * 4 + 2 * (3 + 6 + 10))
+    assert 0.3 < min(distances) < 1  # float32 is good to 0.05; and so many draws do come close
+
+
 # ---- Rows and sums
 
 
@@ -283,7 +306,7 @@ def small_bench(monkeypatch, quickly):
     monkeypatch.setattr(bench, "SWEEPS", {"batch size": [{"batch": 5}]})
 
 
-KEPT = ("floor", "dbn_lite", "textbook")
+KEPT, CHECK_ROWS = ("floor", "dbn_lite", "textbook"), bench.check_rows
 
 
 def test_command_prints_what_it_found(small_bench, capsys, tmp_path):
@@ -301,6 +324,33 @@ def test_command_prints_what_it_found(small_bench, capsys, tmp_path):
     assert result.keys() == {"rows", "paper_hours", "settings", "versions", "machine", "date"}
     assert result["machine"]["cpu"]
     assert result["versions"]["numpy"] == np.__version__
+
+
+@pytest.fixture
+def cupy_in_every_process(cupy_ops, tmp_path, monkeypatch):
+    """The stand-in under the name of cupy, also for the rows' own processes."""
+    here = Path(__file__).parent
+    patch = "from dbn_lite import gpu\ngpu.cublas_library = CuBLAS\n"
+    (tmp_path / "cupy.py").write_text(f"from standin_cupy import *\nfrom standin_cupy import __version__\n{patch}")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (tmp_path, here, here.parent))))
+
+
+def test_the_benchmark_runs_on_the_other_backend(cupy_in_every_process, small_bench, monkeypatch):
+    monkeypatch.setattr(bench, "paper_hours", lambda rows, threads: 50 / 3600)
+    monkeypatch.setattr(bench, "check_rows", CHECK_ROWS)
+    said = []
+    result = bench.run("cupy", said.append)
+    timed = [row for row in result["rows"] if "sweep" not in row]
+    assert [row["who"] for row in timed] == list(bench.ON_GPU), said
+    assert timed[1]["difference"] < equality.TOLERANCE
+    for row in timed:
+        assert row["seconds"] > 0
+        assert row["device_mib"] >= gpu.WORKSPACE / 2**20
+    assert result["paper_hours"] == {"1": pytest.approx(50 / 3600, rel=1e-3)}
+    assert result["machine"]["gpu"] == "a stand-in"
+    assert result["machine"]["cuda"] == {"driver": 13000, "runtime": 12090}
+    assert result["versions"]["standin_cupy"] == "stand-in"
+    assert (result["settings"]["backend"], bool(result["date"])) == ("cupy", True)
 
 
 def test_command_prints_json(monkeypatch, capsys):

@@ -139,7 +139,9 @@ def machine() -> dict[str, Any]:
         found["cpu"] = next((line.split(":")[1].strip() for line in file if "model name" in line), found["cpu"])
     ops = backend.current()
     if ops.name != "numpy":
-        found["gpu"] = ops.xp.cuda.runtime.getDeviceProperties(0)["name"].decode()
+        cuda = ops.xp.cuda.runtime
+        found["gpu"] = cuda.getDeviceProperties(cuda.getDevice())["name"].decode()
+        found["cuda"] = {"driver": cuda.driverGetVersion(), "runtime": cuda.runtimeGetVersion()}
     return found
 
 
@@ -150,7 +152,7 @@ def run(backend_name: str, say: Callable[[str], None], threads: Iterable[int] = 
     rows: list[dict[str, Any]] = []
     for stage in STAGES:
         rows += _stage(stage, counts, ON_CPU if on_cpu else ON_GPU, backend_name, say)
-    hours = {str(n): round(found, 3) for n in counts if (found := paper_hours(rows, n))}
+    hours = {str(n): float(f"{found:.4g}") for n in counts if (found := paper_hours(rows, n))}
     return {
         "rows": rows + sweeps(counts[0], backend_name, say),
         "paper_hours": hours,
@@ -188,7 +190,7 @@ def _others() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
     found = {}
-    for name in ("torch", "scikit-learn", "cupy-cuda12x", "cupy-cuda13x"):
+    for name in ("torch", "scikit-learn"):
         with contextlib.suppress(PackageNotFoundError):
             found[name] = version(name)
     return found
