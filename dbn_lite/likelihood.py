@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from . import ais, backend, bench, data, store, train
+from . import ais, backend, data, store
 from .data import Dataset
 from .dbn import DBN, down_pass, memory_step, up_pass
-from .files import atomic_write
 from .rbm import softplus
+from .record import origin, read, write
 
 # Mean log-probability of a binarised MNIST test image in nats, as others report it.
 PUBLISHED = (
@@ -124,21 +122,19 @@ def measure(path: str | Path, dataset: Dataset, settings: dict[str, int] = SETTI
 def record(paths: Sequence[str | Path], out: str | Path, settings: dict[str, int] = SETTINGS) -> dict[str, Any]:
     """Measure the nets at `paths` on MNIST and write them to `out`; rows of other nets that are there already stay."""
     dataset, out = data.load("mnist"), Path(out)
+    kept = read(out)["rows"] if out.is_file() else []
     rows = [measure(path, dataset, settings) for path in paths]
-    kept = json.loads(out.read_text(encoding="utf-8"))["rows"] if out.is_file() else []
     names = [row["net"] for row in rows]
     rows = [row for row in kept if row["net"] not in names] + rows
     result: dict[str, Any] = {
         "settings": dict(settings),
         "data": dataset.name,
-        "versions": train.versions(),
-        "device": bench.machine(),
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        **origin(),
         "published": [dict(zip(("model", "nats", "source"), line, strict=True)) for line in PUBLISHED],
         "seconds": round(sum(row["seconds"] for row in rows), 1),
         "rows": rows,
     }
-    atomic_write(out, lambda file: file.write((json.dumps(result, indent=1) + "\n").encode()))
+    write(result, out)
     return result
 
 

@@ -109,7 +109,7 @@ def test_the_record_keeps_rows_of_other_nets_and_replaces_its_own(tmp_path, monk
     written = json.loads(out.read_text(encoding="utf-8"))
     assert written == result
     assert [row["net"] for row in written["rows"]] == ["two", "one"]
-    assert {"settings", "versions", "device", "seconds", "date", "data", "published"} <= set(written)
+    assert {"settings", "versions", "device", "seconds", "date", "commit", "data", "published"} <= set(written)
     assert written["settings"]["seed"] == 1
     assert all(line["nats"] < -80 for line in written["published"])
 

@@ -23,7 +23,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text())
 CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text())
 
-SHIPPED = {"registry.json", "dreamed-digits.npz", "trained"}
+SHIPPED = {"registry.json", "dreamed-digits.npz", "results", "trained"}  # without results no recorded row is printed
 LOCKED = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if line and line[0] != "#"]
 PINS = {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in LOCKED)}
 

@@ -30,8 +30,8 @@ class TrainLive(ipywidgets.VBox):
     """An RBM that learns by contrastive divergence while its filters are shown: rate, k and size on sliders.
 
     A new rate or number of Gibbs steps counts from the next mini-batch on; another number of hidden units or another
-    seed starts over. Momentum and weight decay are those of the paper's first layer. Raises InputError for images
-    outside [0, 1] and for settings outside `RANGES`.
+    seed starts over. Momentum and weight decay are those that the paper preset's first layer starts with. Raises
+    InputError for images outside [0, 1] and for settings outside `RANGES`.
     """
 
     MOMENTUM, WEIGHT_DECAY = 0.5, 2e-4
