@@ -4,6 +4,8 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from scipy.interpolate import RBFInterpolator
+from scipy.optimize import linear_sum_assignment
 
 from dbn_lite import baselines, data
 from dbn_lite.baselines import shapes
@@ -40,7 +42,7 @@ def test_an_image_without_ink_is_a_shape_too():
     empty = shapes.outline(np.zeros((28, 28), np.float32))
     assert np.isfinite(empty.points).all()
     one = shapes.outline(disc(14, 14, 6))
-    assert np.isfinite(shapes.terms(empty, one, shapes.contexts(empty.points), shapes.contexts(one.points))).all()
+    assert np.isfinite(shapes.terms(empty, [one, empty])).all()
 
 
 def test_contexts_count_the_other_points_by_direction_and_distance():
@@ -65,11 +67,11 @@ def test_contexts_know_neither_place_nor_size(digits):
 
 def test_costs_are_chi_squared_distances_and_differences_of_direction(digits):
     a, b = (shapes.outline(image.reshape(28, 28)) for image in digits.test_images[:2])
-    h, g = shapes.contexts(a.points), shapes.contexts(b.points)
-    H, G = h.astype(float)[:, None] / 99, g.astype(float) / 99
+    H, G = a.contexts.astype(float)[:, None] / 99, b.contexts.astype(float) / 99
     chi = 0.5 * ((H - G) ** 2 / np.maximum(H + G, 1e-12)).sum(2)
     turned = 0.5 * (1 - np.cos(a.angles[:, None] - b.angles))
-    np.testing.assert_allclose(shapes.costs(h, g, a.angles, b.angles), 0.9 * chi + 0.1 * turned, atol=5e-4)
+    found = shapes.costs(shapes.features(a.contexts), shapes.features(b.contexts), turned.astype(np.float32))
+    np.testing.assert_allclose(found, 0.9 * chi + 0.1 * turned, atol=1e-5)
 
 
 # ---- Matching and bending
@@ -91,7 +93,9 @@ def test_a_hand_made_pair_of_shapes_is_matched_point_by_point():
     angles = np.concatenate([np.full(60, np.pi / 2), np.zeros(40)])
     order = RNG.permutation(100)
     other = 1.5 * points[order] + (3, -2)
-    cost = shapes.costs(shapes.contexts(points), shapes.contexts(other), angles, angles[order])
+    turned = (0.5 * (1 - np.cos(angles[:, None] - angles[order]))).astype(np.float32)
+    h, g = (shapes.features(shapes.contexts(p)) for p in (points, other))
+    cost = shapes.costs(h, g, turned)
     mine, theirs = shapes.match(cost)
     assert len(mine) == 100
     assert (order[theirs] == mine).mean() > 0.95
@@ -105,28 +109,48 @@ def test_points_that_fit_nowhere_stay_loose():
     assert sorted(zip(mine, theirs, strict=True)) == [(0, 0), (1, 1), (3, 3)]
 
 
-def test_a_spline_without_stiffness_goes_through_its_points():
+def test_one_set_of_loose_points_is_as_good_as_two():
+    """Belongie and others let points of both shapes go loose, each at its own cost."""
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        cost = 0.3 * rng.random((40, 40)) + 0.4 * rng.random((40, 1))
+        both = np.full((40 + shapes.LOOSE, 40 + shapes.LOOSE), shapes.LOOSE_COST)
+        both[:40, :40] = cost
+        rows, columns = linear_sum_assignment(both)
+        real = (rows < 40) & (columns < 40)
+        assert 15 <= real.sum() < 40
+        np.testing.assert_array_equal(shapes.match(cost), (rows[real], columns[real]))
+
+
+def test_a_plate_without_stiffness_goes_through_its_points():
     source, target = RNG.random((20, 2)) * 20, RNG.random((20, 2)) * 20
-    exact = shapes.Spline(source, target, 0.0)
-    np.testing.assert_allclose(exact(source), target, atol=1e-6)
-    assert exact.bending() > 0
-    stiff = shapes.Spline(source, target, 1e6)
-    assert stiff.bending() < 1e-3 * exact.bending()
+    plate = shapes.Plate(source)
+    moved, bent = plate.bend(np.arange(20), target, 0.0)
+    np.testing.assert_allclose(moved, target, atol=1e-6)
+    assert bent > 0
+    assert plate.bend(np.arange(20), target, 1e6)[1] < 1e-3 * bent
 
 
-def test_a_spline_takes_an_affine_map_as_it_is_and_does_not_bend():
-    source = RNG.random((20, 2)) * 20
+def test_the_plate_is_the_thin_plate_spline_of_scipy():
+    """Which gives the points that were told where to go, and those that were not, the same places."""
+    points, target, told = RNG.random((30, 2)) * 20, RNG.random((20, 2)) * 20, RNG.permutation(30)[:20]
+    theirs = RBFInterpolator(points[told], target, kernel="thin_plate_spline", smoothing=3.0)
+    # r^2 log r there, r^2 log r^2 here: twice the kernel, so twice the stiffness
+    np.testing.assert_allclose(shapes.Plate(points).bend(told, target, 6.0)[0], theirs(points), atol=1e-5)
+
+
+def test_a_plate_takes_an_affine_map_as_it_is_and_does_not_bend():
+    points = RNG.random((30, 2)) * 20
     A, shift = np.array([[1.2, 0.3], [-0.1, 0.8]]), np.array([2.0, -1.0])
-    spline = shapes.Spline(source, source @ A + shift, 5.0)
-    elsewhere = RNG.random((10, 2)) * 20
-    np.testing.assert_allclose(spline(elsewhere), elsewhere @ A + shift, atol=1e-6)
-    assert spline.bending() == pytest.approx(0, abs=1e-9)
+    moved, bent = shapes.Plate(points).bend(np.arange(20), points[:20] @ A + shift, 5.0)
+    np.testing.assert_allclose(moved, points @ A + shift, atol=1e-6)  # the ten that were not told, too
+    assert bent == pytest.approx(0, abs=1e-9)
 
 
 def test_bending_does_not_depend_on_the_size_of_the_picture():
     source, target = RNG.random((20, 2)) * 20, RNG.random((20, 2)) * 20
-    small, large = shapes.Spline(source, target, 0.0), shapes.Spline(3 * source, 3 * target, 0.0)
-    assert large.bending() == pytest.approx(small.bending(), rel=1e-6)
+    bent = [shapes.Plate(size * source).bend(np.arange(20), size * target, 0.0)[1] for size in (1, 3)]
+    assert bent[1] == pytest.approx(bent[0], rel=1e-6)
 
 
 # ---- Digits
@@ -137,10 +161,7 @@ def test_a_digit_is_nearer_to_itself_moved_than_to_another(digits):
     first, same, other = (
         shapes.outline(x.reshape(28, 28)) for x in (digits.test_images[0], moved[0], digits.test_images[1])
     )
-    far = [
-        shapes.terms(first, x, shapes.contexts(first.points), shapes.contexts(x.points)) @ shapes.WEIGHTS
-        for x in (same, other)
-    ]
+    far = shapes.terms(first, [same, other]) @ shapes.WEIGHTS
     assert far[0] < 0.1 * far[1]
 
 
@@ -157,3 +178,17 @@ def test_a_stopped_row_goes_on_and_the_rest_is_marked_as_untried(digits, tmp_pat
     np.testing.assert_array_equal(again[guess != 255], guess[guess != 255])
     assert (np.flatnonzero(again != 255) % 5 == 0).all()
     assert more["errors"] <= 5
+    assert more["test_errors_by_k"][1] == more["errors"]
+
+
+def test_where_all_candidates_are_of_one_class_nothing_is_matched(digits, tmp_path, monkeypatch):
+    """And the answer is the same."""
+    monkeypatch.setattr(shapes, "PROTOTYPES", 400)
+    monkeypatch.setattr(shapes, "CANDIDATES", 3)
+    row, asked, terms = baselines.row_named("shape-contexts"), [], shapes.terms
+    monkeypatch.setattr(shapes, "terms", lambda a, others: asked.append(a) or terms(a, others))
+    _, guess = baselines.run(row, digits, baselines.Job(tmp_path / "some", 20))
+    assert 0 < len(asked) < 20
+    monkeypatch.setattr(np, "unique", lambda labels: [0, 1])
+    _, again = baselines.run(row, digits, baselines.Job(tmp_path / "all", 20))
+    np.testing.assert_array_equal(again, guess)

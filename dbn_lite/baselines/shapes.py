@@ -6,6 +6,7 @@ points lie about it: a histogram over 12 directions and 5 distances, finer near 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -26,16 +27,25 @@ LOOSE, LOOSE_COST = 25, 0.25  # points of each shape that may stay without a par
 ANGLE_SHARE = 0.1  # of the cost of a pair of points is in the directions of their outlines
 STIFFNESS = (1000.0, 1.0, 1.0)  # in the rounds of matching and bending; the first is nearly an affine map
 WEIGHTS = (1.6, 1.0, 0.3)  # of appearance, shape contexts and bending in the distance of two digits
-PROTOTYPES, CANDIDATES = 20_000, 200
+WINDOW = np.array([(x, y) for y in range(-2, 3) for x in range(-2, 3)], float)  # where grey is compared, 5 x 5 pixels
+NEAR = np.exp(-(WINDOW**2).sum(1) / 2) / np.exp(-(WINDOW**2).sum(1) / 2).sum()  # and how much each place counts
+PROTOTYPES, CANDIDATES, BLOCK = 20_000, 200, 200
+KS = (1, 3, 5)
 Floats = NDArray[np.float64]
+Features = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 class Shape(NamedTuple):
-    """A digit: points (N_POINTS, 2) along its outline, column then row, the outline's direction there, its image."""
+    """A digit: points (N_POINTS, 2) along its outline, column then row, and the outline's direction at each.
+
+    `contexts` are those of the points, `windows` (N_POINTS, 25) the grey about each, `size` their mean distance.
+    """
 
     points: Floats
     angles: Floats
-    image: NDArray[np.float32]
+    contexts: NDArray[np.uint8]
+    windows: NDArray[np.float32]
+    size: float
 
 
 def outline(image: NDArray[np.float32]) -> Shape:
@@ -52,7 +62,8 @@ def outline(image: NDArray[np.float32]) -> Shape:
     segment = np.minimum(np.searchsorted(ends, where), len(ends) - 1)
     length = np.maximum(np.hypot(*step[segment].T), 1e-9)
     share = 1 - (ends[segment] - where) / length
-    return Shape(starts[segment] + share[:, None] * step[segment], np.arctan2(*step[segment].T[::-1]), image)
+    points, angles = starts[segment] + share[:, None] * step[segment], np.arctan2(*step[segment].T[::-1])
+    return Shape(points, angles, contexts(points), _windows(image, points), float(_apart(points)[2].mean()))
 
 
 def contexts(points: Floats) -> NDArray[np.uint8]:
@@ -60,146 +71,157 @@ def contexts(points: Floats) -> NDArray[np.uint8]:
 
     Points farther away than twice the mean distance are not counted.
     """
-    d = (points[None] - points[:, None]).astype(np.float32)
-    far = np.hypot(d[..., 0], d[..., 1])
-    ring = np.searchsorted((EDGES * max(far.mean(), 1e-9)).astype(np.float32), far, side="right")
-    direction = (np.arctan2(d[..., 1], d[..., 0]) * (DIRECTIONS / (2 * np.pi)) % DIRECTIONS).astype(int) % DIRECTIONS
-    inside = (ring < len(EDGES)) & ~np.eye(len(points), dtype=bool)
-    row = np.nonzero(inside)[0]
-    bins = (row * len(EDGES) + ring[inside]) * DIRECTIONS + direction[inside]
-    counts = np.bincount(bins, minlength=len(points) * len(EDGES) * DIRECTIONS)
-    return counts.reshape(len(points), -1).astype(np.uint8)
+    n, (x, y, far) = len(points), _apart(points)
+    mean = max(float(far.mean()), 1e-9)
+    ring = sum(far >= np.float32(edge * mean) for edge in EDGES)
+    np.fill_diagonal(ring, len(EDGES))  # beyond the last, with what is too far away
+    turn = np.arctan2(y, x) * np.float32(DIRECTIONS / (2 * np.pi))
+    direction = np.minimum(turn + DIRECTIONS * (turn < 0), DIRECTIONS - 1).astype(np.int64)
+    bins = np.arange(n)[:, None] * ((len(EDGES) + 1) * DIRECTIONS) + ring * DIRECTIONS + direction
+    counts = np.bincount(bins.ravel(), minlength=n * (len(EDGES) + 1) * DIRECTIONS)
+    return counts.reshape(n, -1)[:, : len(EDGES) * DIRECTIONS].astype(np.uint8)
 
 
-def _exponentials() -> NDArray[np.float32]:
-    """A table (N_POINTS, 20) of f with sum_k f[h, k] f[g, k] = h g / (h + g) for counts h and g.
+def _apart(points: Floats) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """How far apart the points of all pairs are: in columns, in rows, and in all."""
+    x, y = ((at - at[:, None]).astype(np.float32) for at in np.ascontiguousarray(points.T))
+    return x, y, np.sqrt(x * x + y * y)
 
-    It is the integral of h e^(-h t) g e^(-g t) over t, taken at 20 places that are equally far apart in log t.
+
+def _table() -> NDArray[np.float32]:
+    """A table (N_POINTS, 8) of f with sum_k f[h, k] f[g, k] = h g / (h + g) for counts h and g, to 0.0002.
+
+    The matrix of all h g / (h + g) is positive, and its eigenvalues fall so fast that eight are enough.
     """
-    places = np.linspace(-12, 2, 20)
-    t, step = np.exp(places), places[1] - places[0]
-    counts = np.arange(N_POINTS)[:, None]
-    return (np.sqrt(t * step) * counts * np.exp(-t * counts)).astype(np.float32)
+    h = np.arange(N_POINTS)[:, None]
+    even = np.sqrt(np.maximum(h, 1))  # small counts, which are frequent, are to be as exact as large ones
+    values, vectors = np.linalg.eigh(h * h.T / np.maximum(h + h.T, 1) / (even * even.T))
+    return (even * vectors[:, -8:] * np.sqrt(values[-8:])).astype(np.float32)
 
 
-TABLE = _exponentials()
+TABLE = _table()
 
 
-def costs(h: NDArray[np.uint8], g: NDArray[np.uint8], a: Floats, b: Floats) -> Floats:
+def features(h: NDArray[np.uint8]) -> Features:
+    """Contexts (n, 60) looked up in TABLE, (n, 480), and how many points each counts, (n,): what `costs` is given."""
+    return TABLE[h].reshape(len(h), -1), h.sum(1, dtype=np.float32)
+
+
+def costs(h: Features, g: Features, turned: NDArray[np.float32]) -> NDArray[np.float32]:
     """What it costs to pair each point of one shape with each of another, (n, n), from 0 to 1.
 
-    Most of it is the chi-squared distance of the contexts h and g, the rest the difference of the directions a and b.
+    Most of it is the chi-squared distance of their contexts, given as features, the rest how far they are `turned`.
     As (h - g)^2 / (h + g) = h + g - 4 h g / (h + g), the chi-squared distances are one product of matrices.
     """
-    shared = TABLE[h].reshape(len(h), -1) @ TABLE[g].reshape(len(g), -1).T
-    chi = (0.5 * (h.sum(1)[:, None] + g.sum(1)) - 2 * shared) / (N_POINTS - 1)
-    turned = 0.5 * (1 - np.cos(a[:, None] - b))
-    return (1 - ANGLE_SHARE) * chi + ANGLE_SHARE * turned
+    chi = 0.5 * np.add.outer(h[1], g[1]) - 2 * (h[0] @ g[0].T)
+    chi *= np.float32((1 - ANGLE_SHARE) / (N_POINTS - 1))
+    return chi + np.float32(ANGLE_SHARE) * turned
 
 
-def match(cost: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def match(cost: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The cheapest way to give points of two shapes partners, one to one; LOOSE of each may go without.
 
-    Returns the numbers of the partners, pair by pair.
+    cost (n, n). Returns the numbers of the partners, pair by pair. A point of the second shape is loose for each of
+    the first, so that LOOSE columns are enough: what both cost is in one.
     """
-    n, m = cost.shape
-    square = np.full((n + LOOSE, m + LOOSE), LOOSE_COST)
-    square[:n, :m] = cost
-    rows, columns = linear_sum_assignment(square)
-    real = (rows < n) & (columns < m)
+    n = len(cost)
+    wide = np.full((n, n + LOOSE), LOOSE_COST)
+    wide[:, :n] = cost
+    rows, columns = linear_sum_assignment(wide)
+    real = columns < n
     return rows[real], columns[real]
 
 
-class Spline:
-    """The thin plate that takes points `source` near to `target` (n, 2); a larger `stiffness` lets it bend less."""
+class Plate:
+    """A thin plate with points (n, 2) marked on it, which bends to take some of them near to where they should be."""
 
-    def __init__(self, source: Floats, target: Floats, stiffness: float) -> None:
-        n, self.source = len(source), source
-        self.K = _plate(source, source)
-        P = np.column_stack([np.ones(n), source])
-        system = np.block([[self.K + stiffness * np.eye(n), P], [P.T, np.zeros((3, 3))]])
+    def __init__(self, points: Floats) -> None:
+        squared = ((points[:, None] - points) ** 2).sum(2)
+        self.K = squared * np.log(np.maximum(squared, 1e-12))  # r^2 log r^2
+        self.P = np.column_stack([np.ones(len(points)), points])
+
+    def bend(self, mine: NDArray[np.int64], target: Floats, stiffness: float) -> tuple[Floats, float]:
+        """Take the points numbered `mine` near to `target`; a larger `stiffness` lets the plate bend less.
+
+        Returns where all points go, and how much the plate is bent: 0 for an affine map, the same at every size.
+        """
+        n, some, P = len(mine), self.K[:, mine], self.P[mine]
+        K = some[mine]
+        system = np.block([[K + stiffness * np.eye(n), P], [P.T, np.zeros((3, 3))]])
         wanted = np.vstack([target, np.zeros((3, 2))])
         try:
             solved = np.linalg.solve(system, wanted)
         except np.linalg.LinAlgError:  # the points lie in a line, or are too few
             solved = np.linalg.lstsq(system, wanted, rcond=None)[0]
-        self.w, self.affine = solved[:n], solved[n:]
-
-    def __call__(self, points: Floats) -> Floats:
-        """Where the plate takes points (n, 2)."""
-        return np.column_stack([np.ones(len(points)), points]) @ self.affine + _plate(points, self.source) @ self.w
-
-    def bending(self) -> float:
-        """How much it is bent: 0 for an affine map; the same at every size."""
-        return float(np.einsum("ij,ik,kj->j", self.w, self.K, self.w).mean())
+        w, affine = solved[:n], solved[n:]
+        return self.P @ affine + some @ w, float((w * (K @ w)).sum(0).mean())
 
 
-def _plate(a: Floats, b: Floats) -> Floats:
-    """r^2 log r^2 for the distances r of all pairs of points."""
-    squared = ((a[:, None] - b) ** 2).sum(2)
-    return squared * np.log(np.maximum(squared, 1e-12))
+def terms(a: Shape, others: Iterable[Shape]) -> Floats:
+    """How far a is from each of the others in appearance, in shape contexts and in bending, (n, 3)."""
+    plate, h = Plate(a.points), features(a.contexts)
+    return np.array([_terms(a, plate, h, b) for b in others])
 
 
-def terms(a: Shape, b: Shape, h: NDArray[np.uint8], g: NDArray[np.uint8]) -> Floats:
-    """How far a is from b in appearance, in shape contexts and in bending, (3,); h and g are their contexts."""
-    scale = float(np.hypot(*(b.points[:, None] - b.points).T).mean()) ** 2
-    cost = costs(h, g, a.angles, b.angles)
+def _terms(a: Shape, plate: Plate, h: Features, b: Shape) -> tuple[float, float, float]:
+    turned = (0.5 - 0.5 * np.cos(a.angles[:, None] - b.angles)).astype(np.float32)
+    g, bending = features(b.contexts), 0.0
+    cost = costs(h, g, turned)
     for stiffness in STIFFNESS:
         mine, theirs = match(cost)
-        spline = Spline(a.points[mine], b.points[theirs], scale * stiffness)
-        cost = costs(contexts(spline(a.points)), g, a.angles, b.angles)
+        moved, bending = plate.bend(mine, b.points[theirs], b.size**2 * stiffness)
+        cost = costs(features(contexts(moved)), g, turned)
     mine, theirs = match(cost)
-    return np.array([_appearance(a, b, mine, theirs), cost.min(0).mean() + cost.min(1).mean(), spline.bending()])
+    appearance = ((a.windows[mine] - b.windows[theirs]) ** 2 @ NEAR).mean()
+    return float(appearance), float(cost.min(0).mean() + cost.min(1).mean()), bending
 
 
-def _appearance(a: Shape, b: Shape, mine: NDArray[np.int64], theirs: NDArray[np.int64]) -> float:
-    """The mean squared difference of grey about partners, in windows of 5 x 5 pixels with a Gaussian weight."""
-    away = np.array([(x, y) for y in range(-2, 3) for x in range(-2, 3)], float)
-    weight = np.exp(-(away**2).sum(1) / 2)
-    grey_a, grey_b = (_grey(s.image, s.points[i][:, None] + away) for s, i in ((a, mine), (b, theirs)))
-    return float(((grey_a - grey_b) ** 2 @ weight).mean() / weight.sum())
-
-
-def _grey(image: NDArray[np.float32], places: Floats) -> Floats:
-    """The image between its pixels, at places (..., 2), column then row; 0 outside."""
+def _windows(image: NDArray[np.float32], points: Floats) -> NDArray[np.float32]:
+    """The grey in the WINDOW about each point, between the pixels; 0 outside of the image."""
     padded = np.pad(image, 3)
-    x, y = np.moveaxis(np.clip(places + 3, 0, np.array(padded.shape)[::-1] - 1.001), -1, 0)
+    places = points[:, None] + WINDOW + 3
+    x, y = np.moveaxis(np.clip(places, 0, np.array(padded.shape)[::-1] - 1.001), -1, 0)
     i, j = y.astype(int), x.astype(int)
     down, right = y - i, x - j
     upper = padded[i, j] * (1 - right) + padded[i, j + 1] * right
     lower = padded[i + 1, j] * (1 - right) + padded[i + 1, j + 1] * right
-    return upper * (1 - down) + lower * down
+    return (upper * (1 - down) + lower * down).astype(np.float32)
 
 
 def shapes_row(digits: Dataset, job: Job) -> Outcome:
     """The error on `job.size` test images, every fifth of all in random order, each a piece of its own.
 
     A digit is compared with the CANDIDATES nearest to it in L2 of PROTOTYPES training images, and takes the class of
-    the most alike.
+    the most alike. Where all candidates are of one class, which of them is most alike need not be known.
     """
     n, n_test = len(digits.train_labels), len(digits.test_labels)
     prototypes = job.rng(0).permutation(n)[:PROTOTYPES]
     tried = job.rng(1).permutation(np.arange(0, n_test, 5))[: job.size]
     candidates = min(CANDIDATES, len(prototypes))
     pieces = job.pieces({"prototypes": len(prototypes), "candidates": candidates}, shared="shape-contexts")
-    images = digits.train_images[prototypes]
+    images, labels = digits.train_images[prototypes], digits.train_labels[prototypes]
 
     @cache
-    def stored(i: int) -> tuple[Shape, NDArray[np.uint8]]:
-        shape = outline(images[i].reshape(digits.shape))
-        return shape, contexts(shape.points)
+    def stored(i: int) -> Shape:
+        return outline(images[i].reshape(digits.shape))
 
-    def one(test: int) -> Arrays:
-        near = nearest(images, digits.test_images[test : test + 1], candidates, 2)[0]
-        shape = outline(digits.test_images[test].reshape(digits.shape))
-        h = contexts(shape.points)
-        against = ((shape, b, h, g) for b, g in (stored(int(i)) for i in near))
-        return {"near": near, "terms": np.stack([terms(*pair) for pair in against])}
+    @cache
+    def block(start: int) -> NDArray[np.int32]:
+        return nearest(images, digits.test_images[tried[start : start + BLOCK]], candidates, 2)
 
-    predictions = np.full(n_test, UNTRIED, np.uint8)
-    for test in tried:
-        found = pieces.once(f"test-{test}", partial(one, int(test)))
+    def one(rank: int) -> Arrays:
+        near = block(rank - rank % BLOCK)[rank % BLOCK]
+        if len(np.unique(labels[near])) == 1:
+            return {"near": near, "terms": np.zeros((candidates, 3))}
+        shape = outline(digits.test_images[tried[rank]].reshape(digits.shape))
+        return {"near": near, "terms": terms(shape, (stored(int(i)) for i in near))}
+
+    predictions = {k: np.full(n_test, UNTRIED, np.uint8) for k in KS}
+    for rank, test in enumerate(tried):
+        found = pieces.once(f"test-{test}", partial(one, rank))
         order = found["near"][np.argsort(found["terms"] @ np.array(WEIGHTS), kind="stable")]
-        predictions[test] = vote(order[None, :1], digits.train_labels[prototypes])[0]
+        for k, guess in predictions.items():
+            guess[test] = vote(order[None, :k], labels)[0]
+    errors = {k: int((guess[tried] != digits.test_labels[tried]).sum()) for k, guess in predictions.items()}
     settings = {"points": N_POINTS, "weights": list(WEIGHTS), "k": 1, "candidates": candidates}
-    return Outcome([predictions], settings, {}, [pieces])
+    return Outcome([predictions[1]], settings, {"test_errors_by_k": errors}, [pieces])

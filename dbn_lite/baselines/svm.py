@@ -22,7 +22,9 @@ from .pieces import Arrays, Pieces
 from .row import Job, Outcome
 
 DEGREE = 9
-WHOLE = 16_000  # vectors whose kernel is computed at once, by one product of matrices; 2 GB for the most
+FEW = 4_000  # training images to begin with; a machine takes in at most so many more at a time
+MANY = 30_000  # shifted vectors to begin with, as many of them have a part in the machine; 11 GB for so many
+SLACK = 2e-3  # a margin so little below 1 counts as 1; libsvm's own tolerance is half of it
 COSTS = (0.5, 2.0, 8.0)  # of which validation images choose one
 FOR_COST = 10_000  # training images that are enough to choose it
 
@@ -124,23 +126,53 @@ def of_pair(
 
 def kernel(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
     """The polynomial kernel of images of unit length, (n_x, n_y), in [0, 1]."""
-    base: NDArray[np.float32] = np.add(x @ y.T, 1, dtype=np.float32) / np.float32(2)
-    square = base * base
-    fourth = square * square
-    return fourth * fourth * base  # ten times as fast as **
+    base: NDArray[np.float32] = x @ y.T
+    base += 1
+    base /= 2
+    power = base * base
+    power *= power
+    power *= power
+    power *= base  # ten times as fast as **
+    return power
+
+
+def margins(machine: Machine, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How far each image lies on the side of the first digit, (n,); 1 is the edge of the margin."""
+    blocks = np.split(images, range(FEW, len(images), FEW))
+    sums = [kernel(block, machine.vectors) @ machine.coefficients for block in blocks]
+    return np.concatenate(sums) + np.float32(machine.bias)
 
 
 def fit(x: NDArray[np.float32], signs: NDArray[np.float32], cost: float, shift: int = 0) -> Machine:
     """Learn to tell +1 from -1; with a shift, learn again from the support vectors and their shifted copies."""
-    whole = len(x) <= WHOLE
-    known = {"kernel": "precomputed"} if whole else {"kernel": "poly", "degree": DEGREE, "gamma": 0.5, "coef0": 0.5}
-    found = needed("sklearn.svm").SVC(C=cost, cache_size=2000, **known)
-    found.fit(kernel(x, x) if whole else x, signs)
+    machine = solve(x, signs, cost, np.arange(min(len(x), FEW)))
     if shift:
-        copies = virtual(x[found.support_], shift)
-        return fit(copies, np.tile(signs[found.support_], len(copies) // len(found.support_)), cost)
-    coefficients = found.dual_coef_[0].astype(np.float32)
-    return Machine(x[found.support_], coefficients, float(found.intercept_[0]))
+        x = virtual(machine.vectors, shift)
+        signs = np.tile(np.sign(machine.coefficients), len(x) // len(machine.vectors))
+        hardest = np.argsort(signs * margins(machine, x))[:MANY]
+        machine = solve(x, signs, cost, hardest)
+    return machine
+
+
+def solve(x: NDArray[np.float32], signs: NDArray[np.float32], cost: float, working: NDArray[np.int64]) -> Machine:
+    """The machine of all x, found from the few that matter; `working` are the numbers of those to begin with.
+
+    What lies outside the margin has no part in a machine. So learn from a part, take in what of the rest lies inside,
+    drop what has no part, and again; when nothing of the rest lies inside, the machine is that of all.
+    """
+    svc = needed("sklearn.svm").SVC(C=cost, kernel="precomputed", cache_size=1000)
+    while True:
+        svc.fit(kernel(x[working], x[working]).astype(np.float64), signs[working])
+        support = working[svc.support_]
+        machine = Machine(x[support], svc.dual_coef_[0].astype(np.float32), float(svc.intercept_[0]))
+        if len(working) == len(x):
+            return machine
+        margin = signs * margins(machine, x)
+        margin[working] = 1
+        inside = np.flatnonzero(margin < 1 - SLACK)
+        if not len(inside):
+            return machine
+        working = np.concatenate([support, inside[np.argsort(margin[inside])[:FEW]]])
 
 
 def virtual(vectors: NDArray[np.float32], shift: int) -> NDArray[np.float32]:
@@ -152,7 +184,7 @@ def virtual(vectors: NDArray[np.float32], shift: int) -> NDArray[np.float32]:
 
 def pair_votes(machine: Machine, images: NDArray[np.float32], pair: tuple[int, int]) -> NDArray[np.float32]:
     """One vote for each image, for one digit of the pair, and next to nothing of the margin to break ties, (n, 10)."""
-    margin = kernel(images, machine.vectors) @ machine.coefficients + machine.bias
+    margin = margins(machine, images)
     votes = np.zeros((len(images), 10), np.float32)
     for digit, sign in zip(pair, (1, -1), strict=True):
         votes[:, digit] = (sign * margin > 0) + 1e-3 * np.tanh(sign * margin)
