@@ -198,8 +198,9 @@ def _cupy_ops(name: str) -> Any:
     except Exception as error:  # whatever a missing package, driver or device brings forth
         if name == "auto":
             return NumPyOps()
-        why = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+        lines = str(error.__cause__ or error).splitlines()  # CuPy frames what it says of its import by empty ones
+        why = next((line.strip(" .") for line in lines if line.strip(" =.")), type(error).__name__)
         raise InputError(
-            f"CuPy does not work here ({why}); install cupy-cuda12x or cupy-cuda13x to match the driver of an "
-            f"NVIDIA GPU, or choose the backend numpy."
+            f"CuPy does not work here ({why}); install cupy-cuda12x[ctk] or cupy-cuda13x[ctk] to match "
+            f"the driver of an NVIDIA GPU, or choose the backend numpy."
         ) from error

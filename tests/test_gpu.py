@@ -552,11 +552,31 @@ def test_asking_for_a_missing_cupy_is_one_sentence_and_changes_nothing(no_cupy):
         with pytest.raises(InputError) as caught:
             backend.use(name)
         assert re.fullmatch(
-            r"CuPy does not work here \([^()\n]+\); install cupy-cuda12x or cupy-cuda13x to match the driver of an "
-            r"NVIDIA GPU, or choose the backend numpy\.",
+            r"CuPy does not work here \([^()\n]+\); install cupy-cuda12x\[ctk\] or cupy-cuda13x\[ctk\] to match "
+            r"the driver of an NVIDIA GPU, or choose the backend numpy\.",
             str(caught.value),
         )
     assert backend.current() is before
+
+
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [
+        (
+            "raise ImportError('\\n=====\\nFailed to import CuPy.\\n') from OSError('libcuda.so.1: not found\\nmore')",
+            "libcuda",
+        ),
+        ("raise ImportError('\\n=====\\n\\nFailed to import CuPy.\\n=====\\n')", r"\(Failed to import CuPy\)"),
+        ("raise RuntimeError", r"\(RuntimeError\)"),
+    ],
+)
+def test_what_a_broken_cupy_says_is_passed_on(source, why, tmp_path, monkeypatch):
+    (tmp_path / "cupy.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    with pytest.raises(InputError, match=why) as caught:
+        backend.use("cupy")
+    assert "\n" not in str(caught.value)
 
 
 @compiled
