@@ -6,7 +6,7 @@ colour that it has in the text. Lines also differ in their dashes, for readers w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,12 @@ SIGNED = "RdBu"  # weights: blue excites, red inhibits
 VISIBLE, HIDDEN, LABEL, WEIGHT, ENERGY = "#0072b2", "#b34700", "#a3467f", "#00795a", "#6b5b00"
 COLOURS = (VISIBLE, HIDDEN, WEIGHT, LABEL, ENERGY)
 DASHES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
+
+
+def _styles(kinds: Iterable[Any], marks: Sequence[Any] = DASHES) -> list[tuple[Any, str, Any]]:
+    """Each kind with a colour and a mark, all pairs different: from the sixth on colours return with other marks."""
+    n = len(COLOURS)
+    return [(kind, COLOURS[i % n], marks[(i + i // n) % n]) for i, kind in enumerate(kinds)]
 
 
 def _card(width: float, height: float) -> Figure:
@@ -97,7 +103,7 @@ def curves(
     """Lines over x, or over 1, 2, 3, ... without it, one for each entry of `series`, labelled by its name."""
     figure = _card(5.2, 3)
     axes = _axes(figure, x_label, y_label)
-    for (name, values), colour, dashes in zip(series.items(), COLOURS, DASHES, strict=False):
+    for (name, values), colour, dashes in _styles(series.items()):
         places = range(1, len(values) + 1) if x is None else x
         marker = "o" if len(values) <= 30 else None
         axes.plot(places, values, color=colour, linestyle=dashes, marker=marker, markersize=3, label=name)
@@ -116,7 +122,7 @@ def probabilities(probs: np.ndarray, found: dict[str, np.ndarray], names: Sequen
     axes = _axes(figure, "state", "probability")
     places = np.arange(len(probs))
     axes.bar(places, probs, color="#d0d0d0", label="exact")
-    for (name, values), colour, marker in zip(found.items(), COLOURS, "oxs^v", strict=False):
+    for (name, values), colour, marker in _styles(found.items(), "oxs^v"):
         axes.plot(places, values, marker, color=colour, markersize=5, label=name)
     axes.set_xticks(places, names, rotation=90, family="monospace", fontsize="small")
     figure.legend(loc="outside upper center", ncols=1 + len(found), frameon=False)
@@ -182,7 +188,7 @@ def learning_curves(rows: Sequence[dict[str, Any]], levels: dict[str, float]) ->
     """
     figure = _card(8, 3.4)
     axes = _axes(figure, "epochs", "error, %")
-    for name, colour, dashes in zip(("validation", "train", "test"), COLOURS, DASHES, strict=False):
+    for name, colour, dashes in _styles(("validation", "train", "test")):
         found = [(i, row[f"{name}_error"]) for i, row in enumerate(rows, 1) if row[f"{name}_error"] is not None]
         marker = "o" if len(found) <= 60 else None
         places, errors = np.reshape(found, (-1, 2)).T
@@ -213,7 +219,7 @@ def benchmark(rows: Sequence[dict[str, Any]]) -> Figure:
         axes.set_title(f"{n} thread{'s' * (n > 1)}", fontsize="medium")
         axes.axhline(1, color="#555555", linewidth=1)
         axes.set_xticks(range(len(stages)), stages, rotation=30, ha="right")
-        for i, (name, colour, marker) in enumerate(zip(who, COLOURS, "osD^v", strict=False)):
+        for i, (name, colour, marker) in enumerate(_styles(who, "osD^v")):
             own = [row for row in timed if (row["who"], row["threads"]) == (name, n)]
             places = [stages.index(row["stage"]) + 0.12 * (i - (len(who) - 1) / 2) for row in own]
             ratios = np.array([row["ratio"] for row in own])
@@ -232,7 +238,7 @@ def walks(energies: dict[str, Sequence[np.ndarray]], x_label: str, y_label: str)
     """
     figure, way = _card(5.2, 3.2), np.linspace(0, 1, 101)
     axes = _axes(figure, x_label, y_label)
-    for (name, lines), colour, dashes in zip(energies.items(), COLOURS, DASHES, strict=False):
+    for (name, lines), colour, dashes in _styles(energies.items()):
         above = [np.interp(way, np.linspace(0, 1, len(line)), line - max(line[0], line[-1])) for line in lines]
         axes.plot(way, np.transpose(above), color=colour, linewidth=0.5, alpha=0.35)
         axes.plot(way, np.median(above, axis=0), color=colour, linestyle=dashes, linewidth=2.5, label=name)
@@ -255,7 +261,7 @@ def against(
     figure = _card(6.4, 4)
     axes = _axes(figure, x_label, "test error, percent")
     axes.set_yscale("log")
-    for kind, colour, marker in zip(dict.fromkeys(kinds), COLOURS, "osD^v", strict=False):
+    for kind, colour, marker in _styles(dict.fromkeys(kinds), "osD^v"):
         own = [i for i, name in enumerate(kinds) if name == kind]
         places, low, high = (np.array([values[i] for i in own], float) for values in (x, claimed, found))
         axes.vlines(places, low, high, color=colour, linewidth=1)

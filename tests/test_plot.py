@@ -76,6 +76,16 @@ def test_curves_go_through_their_values_and_are_told_apart():
     assert to_rgb(axis.lines[0].get_color()) != to_rgb(axis.lines[1].get_color())
 
 
+def test_more_curves_than_colours_are_all_drawn_and_told_apart():
+    """A sixth trial of a search must not vanish from its figure."""
+    names = [f"trial {i}" for i in range(12)]
+    (axis,) = plot.curves({name: [1.0, 2.0] for name in names}, "x", "y").axes
+    assert [line.get_label() for line in axis.lines] == names
+    looks = [(colour, str(dashes)) for _, colour, dashes in plot._styles(names)]
+    assert [line.get_color() for line in axis.lines] == [colour for colour, _ in looks]
+    assert len(set(looks)) == 12
+
+
 def _numbers(line):
     line.set_data(*(np.asarray(values) for values in line.get_data()))
     return line
