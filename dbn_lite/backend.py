@@ -54,7 +54,7 @@ class Random:
 
 
 class NumPyOps:
-    """The operations on NumPy arrays: float32, in place, no temporaries in the loop."""
+    """The operations on NumPy arrays: float32, in place, no temporaries in the loop; for one thread at a time."""
 
     name = "numpy"
     xp = np

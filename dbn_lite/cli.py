@@ -16,7 +16,7 @@ from tqdm import tqdm
 from . import backend, bench, data, experiments, plot, reproduce, sources, store, train
 from .dbn import DBN, METHODS, generate, predict
 from .errors import InputError
-from .files import atomic_write, expect_folder_of
+from .files import atomic_write, expect_writable
 from .presets import PRESETS, preset_named
 
 DREAM_STEPS = 300  # Gibbs iterations between a noise image and the digit that goes into the embedded set
@@ -132,7 +132,7 @@ def _data(a: argparse.Namespace) -> dict[str, Any]:
 def _dream(a: argparse.Namespace) -> dict[str, Any]:
     """1,400 readable digits of each class, in mixed order, as the embedded set; the last 2,000 are for testing."""
     net, out = store.load(a.what), a.out or sources.shipped("registry.json").with_name(sources.DREAMED)
-    expect_folder_of(out)
+    expect_writable(out)
     rng = backend.current().random(a.seed, "dream")
     digits = tqdm(range(net.n_labels), desc="dreaming", unit="digit", disable=a.json)
     images = np.concatenate([_readable_dreams(net, digit, 1400, rng) for digit in digits])
@@ -238,7 +238,7 @@ def _experiment(a: argparse.Namespace) -> dict[str, Any]:
 
 def _bench(a: argparse.Namespace) -> dict[str, Any]:
     if a.out:
-        expect_folder_of(a.out)
+        expect_writable(a.out)
     result = bench.run(backend.current().name, say=lambda line: print(line, file=sys.stderr))
     if a.out:
         content = json.dumps(result, indent=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import tempfile
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -38,10 +39,12 @@ def atomic_write(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
             temporary.unlink()
 
 
-def expect_folder_of(path: str | Path) -> None:
-    """Raise InputError if the folder that `path` is to be written to is missing: before hours of work, not after."""
-    if not Path(path).parent.is_dir():
-        raise InputError(_sentence(Path(path), FileNotFoundError()))
+def expect_writable(path: str | Path) -> None:
+    """Raise InputError if the folder of `path` is missing or cannot be written to: before hours of work, not after."""
+    try:
+        tempfile.TemporaryFile(dir=Path(path).parent).close()
+    except OSError as error:
+        raise InputError(_sentence(Path(path), error)) from error
 
 
 def _sentence(path: Path, error: OSError) -> str:

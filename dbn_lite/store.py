@@ -94,6 +94,8 @@ def _shapes(arrays: dict[str, np.ndarray], path: str | Path) -> dict[str, tuple[
         raise InputError(f"{path} is not a net: vishid, pentop and labtop must be matrices.")
     (vis, hid), (pen, top), lab = arrays["vishid"].shape, arrays["pentop"].shape, len(arrays["labtop"])
     sizes = {"vis": vis, "hid": hid, "pen": pen, "top": top, "lab": lab}
+    if not all(sizes.values()):
+        raise InputError(f"{path} is not a net: it has a layer without units.")
     shapes: dict[str, tuple[int, ...]] = {}
     for name in NAMES:
         if name.endswith("biases"):

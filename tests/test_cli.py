@@ -367,7 +367,8 @@ def test_help_names_every_command(capsys):
         cli.main(["--help"])
     assert stopped.value.code == 0
     shown = capsys.readouterr().out
-    assert all(name in shown for name in ("data", "train", "evaluate", "generate", "reproduce", "experiment", "info"))
+    commands = ("data", "train", "evaluate", "generate", "reproduce", "experiment", "bench", "table1", "info")
+    assert all(re.search(rf"^ +{name}\b", shown, re.MULTILINE) for name in commands)
 
 
 def test_ctrl_c_in_any_other_command_is_no_traceback(monkeypatch, capsys):

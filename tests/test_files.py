@@ -3,11 +3,12 @@
 import errno
 import os
 import stat
+import tempfile
 
 import pytest
 
 from dbn_lite.errors import InputError
-from dbn_lite.files import atomic_write, expect_folder_of
+from dbn_lite.files import atomic_write, expect_writable
 
 
 def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path):
@@ -107,8 +108,17 @@ def test_a_limit_on_file_size_reads_as_a_full_disk(tmp_path, room_for_10000_byte
 def test_a_folder_that_is_not_there_or_is_a_file_is_named(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     for folder in (tmp_path / "missing", tmp_path / "file"):
-        for write in (expect_folder_of, lambda path: atomic_write(path, lambda file: file.write(b"x"))):
+        for write in (expect_writable, lambda path: atomic_write(path, lambda file: file.write(b"x"))):
             with pytest.raises(InputError, match=f"cannot write .*: the folder {folder} does not exist; make it"):
                 write(folder / "a")
-    expect_folder_of(tmp_path / "file")
+    expect_writable(tmp_path / "file")
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_folder_that_cannot_be_written_to_is_known_beforehand(tmp_path, monkeypatch):
+    def refuse(dir):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(dir))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with pytest.raises(InputError, match=r"cannot write .*a: Read-only file system; choose a folder that can be"):
+        expect_writable(tmp_path / "a")

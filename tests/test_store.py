@@ -124,6 +124,12 @@ def test_an_array_that_does_not_fit_the_others(path, name, change):
     refused(path, r"a net of these layers has floats of|must be matrices")
 
 
+@pytest.mark.parametrize(("name", "biases"), [("labtop", "labgenbiases"), ("vishid", "visgenbiases")])
+def test_a_layer_without_units(path, name, biases):
+    np.savez(path, **{**arrays(), name: arrays()[name][:0], biases: arrays()[biases][:0]})
+    refused(path, "is not a net: it has a layer without units")
+
+
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_value_that_is_not_finite(path, name, value):

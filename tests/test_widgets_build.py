@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import VIS, nets
+from tiny import VIS, machines, nets
 
 from dbn_lite import sources, store
 from dbn_lite.errors import InputError
+from dbn_lite.widgets import Chain, bundle
 from dbn_lite.widgets import __main__ as figures
 
 STARTS = np.zeros((2, VIS), np.float32), np.arange(2)
@@ -38,3 +39,13 @@ def test_a_net_that_is_given_but_cannot_be_read_stops_it(tmp_path: Path) -> None
         figures.build(tmp_path / "dbn", {"net": tmp_path / "broken.npz"}, STARTS)
     with pytest.raises(SystemExit, match=r"none.npz does not exist"):
         figures.main([str(tmp_path / "dbn"), "--net", str(tmp_path / "none.npz")])
+
+
+def test_images_of_bytes_are_shown_as_they_are_and_others_out_of_range_refused() -> None:
+    """Multiplied by 255 once more, bytes would wrap to other greys."""
+    machine, _ = machines(4, 3)
+    grey = np.array([[0, 100, 200, 255]], np.uint8)
+    shown = Chain(machine, images=grey, shape=(2, 2)).images
+    assert bundle.pack(machine, shown, shape=(2, 2))[-4:] == grey.tobytes()
+    with pytest.raises(InputError, match=r"images reach from 0 to 2; scale them"):
+        Chain(machine, images=np.array([[0.0, 2, 1, 0]]), shape=(2, 2))

@@ -18,6 +18,7 @@ import numpy as np
 from matplotlib.figure import Figure as Picture
 
 from dbn_lite import backend, exact, plot
+from dbn_lite.data import check_images
 from dbn_lite.dbn import DBN, down_pass, evolve, memory_step, up_pass
 from dbn_lite.errors import InputError
 from dbn_lite.rbm import RBM, mean_v_from_h, sample_h_from_v
@@ -60,8 +61,12 @@ class Figure(anywidget.AnyWidget):
     CAPTION: ClassVar[str]
 
     def __init__(self, models: dict[str, DBN | RBM] | None = None, **options: Any) -> None:
-        """Show `models` by the names that the script knows them by; options go to the script as they are."""
-        self.images: np.ndarray | None = options.pop("images", None)
+        """Show `models` by the names that the script knows them by; options go to the script as they are.
+
+        Raises InputError for `images` that are not (n, n_vis) numbers in [0, 1], or uint8.
+        """
+        images = options.pop("images", None)
+        self.images: np.ndarray | None = None if images is None else check_images(images)
         self.labels: np.ndarray | None = options.pop("labels", None)
         self.shape: tuple[int, int] = options.pop("shape", (28, 28))
         self.models = models or {}
