@@ -12,6 +12,7 @@ import numpy as np
 from . import ais, backend, data, store
 from .data import Dataset
 from .dbn import DBN, down_pass, memory_step, up_pass
+from .errors import InputError
 from .rbm import softplus
 from .record import origin, read, write
 
@@ -120,12 +121,16 @@ def measure(path: str | Path, dataset: Dataset, settings: dict[str, int] = SETTI
 
 
 def record(paths: Sequence[str | Path], out: str | Path, settings: dict[str, int] = SETTINGS) -> dict[str, Any]:
-    """Measure the nets at `paths` on MNIST and write them to `out`; rows of other nets that are there already stay."""
+    """Measure the nets at `paths` on MNIST and write them to `out`; rows of other nets that are there already stay.
+
+    Raises InputError if those were measured with other settings, for the record names only one.
+    """
     dataset, out = data.load("mnist"), Path(out)
-    kept = read(out)["rows"] if out.is_file() else []
-    rows = [measure(path, dataset, settings) for path in paths]
-    names = [row["net"] for row in rows]
-    rows = [row for row in kept if row["net"] not in names] + rows
+    before = read(out) if out.is_file() else {"settings": settings, "rows": []}
+    kept = [row for row in before["rows"] if row["net"] not in [Path(path).stem for path in paths]]
+    if kept and before["settings"] != settings:
+        raise InputError(f"{out} keeps nets measured with other settings; measure these again too, or name a new file.")
+    rows = kept + [measure(path, dataset, settings) for path in paths]
     result: dict[str, Any] = {
         "settings": dict(settings),
         "data": dataset.name,

@@ -8,6 +8,7 @@ from tiny import LAB, PEN, VIS, nets
 
 from dbn_lite import ais, backend, data, exact, likelihood, store
 from dbn_lite.data import Dataset
+from dbn_lite.errors import InputError
 
 SETTINGS = {"chains": 400, "betas": 60, "plain_betas": 40, "gibbs_steps": 20, "passes": 200, "seed": 0}
 
@@ -105,7 +106,12 @@ def test_the_record_keeps_rows_of_other_nets_and_replaces_its_own(tmp_path, monk
     quick, out = SETTINGS | {"chains": 20, "betas": 5, "plain_betas": 5, "passes": 1}, tmp_path / "out.json"
     likelihood.record([tmp_path / "one.npz"], out, quick)
     likelihood.record([tmp_path / "two.npz"], out, quick)
-    result = likelihood.record([tmp_path / "one.npz"], out, quick | {"seed": 1})
+    before, other = out.read_bytes(), quick | {"seed": 1}
+    with pytest.raises(InputError, match=r"out.json keeps nets measured with other settings; measure these again"):
+        likelihood.record([tmp_path / "one.npz"], out, other)
+    assert out.read_bytes() == before
+    likelihood.record([tmp_path / "one.npz", tmp_path / "two.npz"], out, other)
+    result = likelihood.record([tmp_path / "one.npz"], out, other)
     written = json.loads(out.read_text(encoding="utf-8"))
     assert written == result
     assert [row["net"] for row in written["rows"]] == ["two", "one"]
