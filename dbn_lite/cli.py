@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import sys
 import time
@@ -26,6 +27,9 @@ DREAM_TRIES = 25  # batches of 700 dreams of a digit before its net is given up
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, 2 for bad input, 130 after Ctrl-C."""
     arguments = _parser().parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # no arrow in the code page of a redirection is no reason to fail
     try:
         if getattr(arguments, "seed", 0) < 0:
             raise InputError(f"the seed is {arguments.seed}; it must be 0 or more.")

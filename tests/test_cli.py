@@ -157,6 +157,15 @@ def test_info_takes_any_description(call, meta):
     assert call("info", "net.npz").get("preset") in (None, "by hand")
 
 
+def test_what_the_output_cannot_encode_is_replaced(monkeypatch):
+    """Windows redirects to a code page without the arrow of row 6."""
+    store.save(picture_net(), "net.npz", preset="2.5 → 2.0")
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="cp1252"))
+    assert cli.main(["info", "net.npz"]) == 0
+    sys.stdout.flush()
+    assert b"2.5 ? 2.0" in sys.stdout.buffer.getvalue()
+
+
 def test_evaluate_takes_any_description(call):
     store.save(picture_net(), "net.npz", preset={})
     assert call("evaluate", "net.npz", "--data", "dreamed", "--split", "train")["images"] == 200

@@ -17,6 +17,8 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from pybtex.database import parse_file
 
+import dbn_lite
+
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -105,7 +107,7 @@ def test_readme_lists_the_extras_there_are() -> None:
 def test_citation_has_the_required_fields() -> None:
     assert CITATION["cff-version"] == "1.2.0"
     assert {"message", "title", "authors"} <= CITATION.keys()
-    assert CITATION["version"] == PROJECT["version"]
+    assert CITATION["version"] == PROJECT["version"] == dbn_lite.__version__
 
 
 def test_citation_cites_the_paper_as_the_bibliography_does() -> None:
