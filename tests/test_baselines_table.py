@@ -153,6 +153,14 @@ def test_table1_prints_fourteen_rows_each_with_the_papers_figure(capsys):
     for line, row in zip(lines, ROWS, strict=True):
         wanted = f"ours {recorded[row.name]['error']:6.2f} %" if row.name in recorded else "not run"
         assert wanted in line
+        assert (row.name in recorded) or re.search(rf"all {row.size:,} {row.unit}: about [1-9]\d* minutes", line)
+
+
+def test_what_a_long_row_costs_was_measured_somewhere():
+    recorded = {line["name"] for line in record.read(RECORDED)}
+    for row in ROWS:
+        assert row.name in recorded or row.minutes > 0
+        assert bool(row.minutes) == ("one core of" in row.basis)
 
 
 def test_table1_speaks_json(capsys):
@@ -164,7 +172,8 @@ def test_table1_speaks_json(capsys):
 
 def test_a_part_of_a_run_says_its_size_and_what_the_rest_costs():
     line = {"name": "lenet5", "error": 1.2, "size": 5, "full_size": 20, "unit": "epochs", "cpu_seconds": 1200.0}
-    assert "5 of 20 epochs; the rest: about 1.0 hours" in command.in_words(line)
+    assert "at 5 of 20 epochs; the rest: about 60 minutes" in command.in_words(line)
+    assert "epochs" not in command.in_words(line | {"size": 20})
 
 
 def test_table1_runs_a_row_again_and_records_it_where_it_is_told(tmp_path, capsys, monkeypatch):

@@ -59,18 +59,23 @@ def _told(say: Callable[[str], None], name: str, line: str) -> None:
     say(f"{name}, {line}")
 
 
+def still_to_run(line: dict[str, Any]) -> str:
+    """What is missing of a row, recorded or not, and what that would cost on one core; empty if it was run in full."""
+    row = row_named(line["name"])
+    if "error" not in line:
+        return f"not run; all {row.size:,} {row.unit}: about {row.minutes:.0f} minutes of one core"
+    if line["size"] == line["full_size"]:
+        return ""
+    reached = f"at {line['size']:,} of {line['full_size']:,} {line['unit']}"
+    return f"{reached}; the rest: about {record.rest(line, row.growth) / 60:.0f} minutes of one core"
+
+
 def in_words(line: dict[str, Any]) -> str:
     """A row in one line: the paper's figure, ours, and what is still to be run."""
     row = row_named(line["name"])
-    if "error" not in line:
-        return f"paper {row.paper_error:5.2f} %   ours      -     not run; {row.method}"
-    text = f"paper {row.paper_error:5.2f} %   ours {line['error']:6.2f} %   {row.method}"
-    if "stand_in" in line:
-        text += f" ({line['stand_in']})"
-    if line["size"] < line["full_size"]:
-        hours = record.rest(line, row.growth) / 3600
-        text += f" (at {line['size']:,} of {line['full_size']:,} {line['unit']}; the rest: about {hours:.1f} hours)"
-    return text
+    ours = f"{line['error']:6.2f} %" if "error" in line else "     -  "
+    remarks = "".join(f" ({text})" for text in (line.get("stand_in"), still_to_run(line)) if text)
+    return f"paper {row.paper_error:5.2f} %   ours {ours}   {row.method}{remarks}"
 
 
 def table1(
