@@ -293,20 +293,21 @@ class Recorded:
             return
         if self.graph is None or constants != self.constants:
             self._capture(constants)
-        self.graph.launch(self.ops.stream)
+        self.graph.launch()
 
     def _take(self, constants: dict[int, Any]) -> None:
         both = self.inputs | constants
         self.step(*(both[i] for i in range(len(both))))
 
     def _capture(self, constants: dict[int, Any]) -> None:
-        self.ops.synchronize()  # the graph that this one replaces may still be at work
+        stream = self.ops.xp.cuda.get_current_stream()  # no longer that of `ops` if the backend was chosen anew
+        stream.synchronize()  # the graph that this one replaces may still be at work
         self.graph = None  # should the step fail, half a graph must not be replayed
-        self.ops.stream.begin_capture()
+        stream.begin_capture()
         try:
             self._take(constants)
         finally:
-            graph = self.ops.stream.end_capture()
+            graph = stream.end_capture()
         self.graph, self.constants = graph, constants  # these are held, as the graph holds only addresses
 
 

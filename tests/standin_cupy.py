@@ -222,7 +222,10 @@ runtime = SimpleNamespace(
     runtimeGetVersion=lambda: 12090,
 )
 cuda = SimpleNamespace(
-    Stream=Stream, Device=lambda: SimpleNamespace(synchronize=lambda: _refuse("waiting")), runtime=runtime
+    Stream=Stream,
+    get_current_stream=lambda: Stream.current,
+    Device=lambda: SimpleNamespace(synchronize=lambda: _refuse("waiting")),
+    runtime=runtime,
 )
 
 
