@@ -224,29 +224,15 @@ def _check_batches(batch_size: int, n_batches: int) -> None:
         raise InputError(f"a batch of {batch_size} is larger than the data; use a smaller one.")
 
 
-def split(
-    dataset: Dataset,
-    rng: np.random.Generator,
-    n_train: int | None = None,
-    n_validation: int | None = None,
-    batch_size: int = 100,
-) -> Split:
+def split(dataset: Dataset, rng: np.random.Generator, batch_size: int = 100) -> Split:
     """Cut the training images as section 6.1 does: balanced mini-batches, and a validation set from the rest.
 
-    By default 44/60 of the images in whole batches (MNIST: 44,000 in 440), fewer if the rarest class does not
-    fill them, and 1/6 for validation (10,000). Sizes that are asked for are kept, or refused by InputError.
+    44/60 of the images in whole batches (MNIST: 44,000 in 440), fewer if the rarest class does not fill them, and 1/6
+    for validation (10,000). Raises InputError, as `arrange_balanced` does, for a batch size that cannot be.
     """
     labels, n = dataset.train_labels, len(dataset.train_labels)
-    if n_train is None:
-        rarest = int(np.bincount(labels, minlength=dataset.n_classes).min())
-        n_train = min(n * 44 // 60, rarest * dataset.n_classes)
-        n_train -= n_train % max(batch_size, 1)
-    elif n_train % max(batch_size, 1):
-        raise InputError(f"{n_train} training images make no whole batches of {batch_size}; use a multiple.")
-    train = arrange_balanced(labels, batch_size, n_train // max(batch_size, 1), rng, dataset.n_classes)
-    rest = rng.permutation(np.setdiff1d(np.arange(n), train))
-    n_validation = n // 6 if n_validation is None else n_validation
-    if not 0 < n_validation <= len(rest):
-        raise InputError(f"{n_validation} validation images cannot be taken from {len(rest)} left; change the sizes.")
-    kept, images = rest[:n_validation], dataset.train_images
+    rarest = int(np.bincount(labels, minlength=dataset.n_classes).min())
+    n_batches = min(n * 44 // 60, rarest * dataset.n_classes) // max(batch_size, 1)
+    train = arrange_balanced(labels, batch_size, n_batches, rng, dataset.n_classes)
+    kept, images = rng.permutation(np.setdiff1d(np.arange(n), train))[: n // 6], dataset.train_images
     return Split(images[train], labels[train], images[kept], labels[kept])

@@ -126,7 +126,7 @@ def record(paths: Sequence[str | Path], out: str | Path, settings: dict[str, int
     Raises InputError if those were measured with other settings, for the record names only one.
     """
     dataset, out = data.load("mnist"), Path(out)
-    before = read(out) if out.is_file() else {"settings": settings, "rows": []}
+    before: dict[str, Any] = read(out) if out.is_file() else {"settings": settings, "rows": []}
     kept = [row for row in before["rows"] if row["net"] not in [Path(path).stem for path in paths]]
     if kept and before["settings"] != settings:
         raise InputError(f"{out} keeps nets measured with other settings; measure these again too, or name a new file.")

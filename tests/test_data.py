@@ -88,32 +88,33 @@ def test_smaller_sets_are_cut_in_proportion(counts, n_train, n_validation):
         assert np.bincount(batch, minlength=10).tolist() == [10] * 10
 
 
-def test_sizes_that_are_asked_for_are_kept():
-    cut = data.split(numbered([30] * 10), rng(0), n_train=60, n_validation=240, batch_size=20)
-    assert (len(cut.train_labels), len(cut.validation_labels)) == (60, 240)
-    for batch in cut.train_labels.reshape(3, 20):
-        assert np.bincount(batch, minlength=10).tolist() == [2] * 10
+def test_batches_of_another_size_are_balanced_too():
+    cut = data.split(numbered([30] * 10), rng(0), batch_size=30)
+    assert (len(cut.train_labels), len(cut.validation_labels)) == (210, 50)
+    for batch in cut.train_labels.reshape(7, 30):
+        assert np.bincount(batch, minlength=10).tolist() == [3] * 10
 
 
 @pytest.mark.parametrize(
-    ("sizes", "words"),
+    ("batch_size", "words"),
     [
-        ({"n_train": 150}, "150 training images make no whole batches of 100; use a multiple"),
-        ({"n_train": 400}, "class 0 has 30 examples, too few for 4 balanced batches of 100; .* at most 3"),
-        ({"n_train": 0}, "a batch of 100 is larger than the data"),
-        ({"n_validation": 101}, "101 validation images cannot be taken from 100 left"),
-        ({"n_validation": 0}, "0 validation images"),
-        ({"n_validation": -5}, "-5 validation images"),
-        ({"batch_size": 500}, "a batch of 500 is larger than the data; use a smaller one"),
-        ({"batch_size": 15}, "a batch of 15 cannot hold 10 classes equally; use a multiple"),
-        ({"batch_size": 0}, "the batch size is 0; use at least 1"),
-        ({"batch_size": -10}, "the batch size is -10; use at least 1"),
-        ({"batch_size": 0, "n_train": 100}, "the batch size is 0; use at least 1"),
+        (500, "a batch of 500 is larger than the data; use a smaller one"),
+        (15, "a batch of 15 cannot hold 10 classes equally; use a multiple"),
+        (0, "the batch size is 0; use at least 1"),
+        (-10, "the batch size is -10; use at least 1"),
     ],
 )
-def test_sizes_that_cannot_be_are_refused(sizes, words):
+def test_batches_that_cannot_be_are_refused(batch_size, words):
     with pytest.raises(InputError, match=words):
-        data.split(numbered([30] * 10), rng(0), **sizes)
+        data.split(numbered([30] * 10), rng(0), batch_size)
+
+
+def test_more_batches_than_a_class_can_fill_are_refused():
+    labels = np.repeat(np.arange(10), 30)
+    with pytest.raises(
+        InputError, match=r"class 0 has 30 examples, too few for 4 balanced batches of 100; .* at most 3"
+    ):
+        data.arrange_balanced(labels, 100, 4, rng(0))
 
 
 def test_a_set_without_one_of_the_classes_has_no_balanced_batch():
