@@ -73,7 +73,9 @@ def contexts(points: Floats) -> NDArray[np.uint8]:
     """
     n, (x, y, far) = len(points), _apart(points)
     mean = max(float(far.mean()), 1e-9)
-    ring = sum(far >= np.float32(edge * mean) for edge in EDGES)
+    ring = np.zeros((n, n), np.int64)
+    for edge in EDGES:
+        ring += far >= np.float32(edge * mean)
     np.fill_diagonal(ring, len(EDGES))  # beyond the last, with what is too far away
     turn = np.arctan2(y, x) * np.float32(DIRECTIONS / (2 * np.pi))
     direction = np.minimum(turn + DIRECTIONS * (turn < 0), DIRECTIONS - 1).astype(np.int64)
