@@ -32,6 +32,24 @@ def _launch(what, work, *uses):
         work()
 
 
+def _on_arrays(operate, *operands):
+    """Likewise for an operation of NumPy's; of an array a graph keeps where it lies, and does not keep it alive."""
+    if _recording is None:
+        _launch("array", lambda: operate(*operands))
+    else:
+        uses = [x.ctypes.data for x in operands if isinstance(x, np.ndarray)]
+        makers = [_by_address(x) for x in operands]
+        _launch("array", lambda: operate(*(make() for make in makers)), *uses)
+
+
+def _by_address(x):
+    if not isinstance(x, np.ndarray):
+        return lambda: x
+    at, shape, strides, dtype = x.ctypes.data, x.shape, x.strides, x.dtype
+    span = x.itemsize + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
+    return lambda: np.ndarray(shape, dtype, (ctypes.c_char * span).from_address(at), strides=strides)
+
+
 def _refuse(what):
     if _recording is not None:
         raise RuntimeError(f"operation not permitted when stream is capturing: {what}")
@@ -83,8 +101,7 @@ class ndarray:
         return ndarray(self._a[_unwrap(key)])
 
     def __setitem__(self, key, value):
-        value = _unwrap(value)
-        _launch("array", lambda: self._a.__setitem__(_unwrap(key), value))
+        _on_arrays(lambda a, value: a.__setitem__(_unwrap(key), value), self._a, _unwrap(value))
 
     def get(self):
         _refuse("copying to the host")
@@ -121,8 +138,7 @@ def _function(name):
             return ndarray(getattr(np, name)(*args, **kwargs))
         if any(np.may_share_memory(a, out._a) for a in others):
             _refuse(f"{name} copies an operand that lies where its result goes, unless both are one object")
-        args = list(args)
-        _launch("array", lambda: getattr(np, name)(*args, out=out._a, **kwargs))
+        _on_arrays(lambda out, *args: getattr(np, name)(*args, out=out, **kwargs), out._a, *args)
         return out
 
     return call

@@ -486,14 +486,17 @@ def test_the_stand_in_is_as_unforgiving_as_a_device(monkeypatch):
             mix()
     assert a.sum().shape == ()
     assert np.isnan(ops.to_numpy(ops.empty(2))).all()
-    x, bias = ops.zeros(3, 4), ops.zeros(4)
-    ops.stream.begin_capture()
-    ops.logistic(x, bias)
-    graph = ops.stream.end_capture()
-    graph.launch()
-    del x
-    with pytest.raises(RuntimeError, match="memory that has been freed"):
+    bias = ops.zeros(4)
+    for use in (lambda x: ops.logistic(x, bias), lambda x: ops.xp.subtract(a, x, out=x), lambda x: x.__setitem__(0, 1)):
+        x = ops.zeros(3, 4)
+        ops.stream.begin_capture()
+        use(x)
+        graph = ops.stream.end_capture()
         graph.launch()
+        assert ops.to_numpy(x).any()
+        del x
+        with pytest.raises(RuntimeError, match="memory that has been freed"):
+            graph.launch()
 
 
 # ---- Whole trainings
