@@ -113,7 +113,7 @@ PRESETS = {
             (
                 *_greedy(30, last_rate=0.01, steady=20)[:2],
                 *_top_memory(steady=18, falling=12),
-                # gently: at a rate of 0.01 the noise alone costs more than faster learning gains (data/results/search.json)
+                # gently: at 0.01 the noise alone costs more than faster learning gains (data/results/search.json)
                 _up_down(3, 100, (0.003, 0.003), 2e-4, record_every=10),
                 _up_down(6, 100, (0.003, 0.003), record_every=10),
                 _up_down(10, 100, (0.003, 0.0003), record_every=10),
