@@ -172,13 +172,14 @@ def test_a_stopped_row_goes_on_and_the_rest_is_marked_as_untried(digits, tmp_pat
     few, guess = baselines.run(row, digits, baselines.Job(tmp_path, 3))
     said = []
     more, again = baselines.run(row, digits, baselines.Job(tmp_path, 12, say=said.append))
-    assert len(said) == 9  # three were there
+    assert len(said) == 9 + 2  # three were there; two choose k
     assert (guess != 255).sum() == few["test_images"] == 3
     assert (again != 255).sum() == more["test_images"] == 12
     np.testing.assert_array_equal(again[guess != 255], guess[guess != 255])
     assert (np.flatnonzero(again != 255) % 5 == 0).all()
     assert more["errors"] <= 5
-    assert more["test_errors_by_k"][1] == more["errors"]
+    assert more["test_errors_by_k"][more["settings"]["k"]] == more["errors"]
+    assert more["validation_errors_by_k"].keys() == {1, 3, 5}
 
 
 def test_where_all_candidates_are_of_one_class_nothing_is_matched(digits, tmp_path, monkeypatch):
