@@ -113,12 +113,12 @@ PRESETS = {
             (
                 *_greedy(30, last_rate=0.01, steady=20)[:2],
                 *_top_memory(steady=18, falling=12),
-                # gently: at 0.01 the noise alone costs more than faster learning gains (data/results/search.json)
-                _up_down(3, 100, (0.003, 0.003), 2e-4, record_every=10),
-                _up_down(6, 100, (0.003, 0.003), record_every=10),
-                _up_down(10, 100, (0.003, 0.0003), record_every=10),
+                # quick at first, gentle at last, and more decay from six iterations on (data/results/search.json)
+                _up_down(3, 100, (0.02, 0.01), record_every=10),
+                _up_down(6, 100, (0.01, 0.01), 2e-4, record_every=10),
+                _up_down(10, 100, (0.006, 0.0003), 2e-4, record_every=10),
                 replace(
-                    _up_down(10, 60, (0.001, 0.0003), record_every=1),
+                    _up_down(10, 60, (0.001, 0.0003), 2e-4, record_every=1),
                     name="all images",
                     all_images=True,
                     until_matched=True,
