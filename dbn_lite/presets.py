@@ -113,10 +113,10 @@ PRESETS = {
             (
                 *_greedy(30, last_rate=0.01, steady=20)[:2],
                 *_top_memory(steady=18, falling=12),
-                # quick at first, gentle at last, and more decay from six iterations on (data/results/search.json)
-                _up_down(3, 100, (0.02, 0.01), record_every=10),
+                # gentle, with the decay of the lower layers throughout (data/results/search.json)
+                _up_down(3, 100, (0.01, 0.01), 2e-4, record_every=10),
                 _up_down(6, 100, (0.01, 0.01), 2e-4, record_every=10),
-                _up_down(10, 100, (0.006, 0.0003), 2e-4, record_every=10),
+                _up_down(10, 100, (0.01, 0.0003), 2e-4, record_every=10),
                 replace(
                     _up_down(10, 60, (0.001, 0.0003), 2e-4, record_every=1),
                     name="all images",

@@ -26,25 +26,28 @@ class UpDown:
     """The algorithm for one net and one size of mini-batch: holds buffers and velocities, updates `net` in place.
 
     With `sample_labels` exactly one label is on in each reconstruction, as section 6.1 has it; without, the ten
-    probabilities are fed on, as the pseudo-code has it.
+    probabilities are fed on, as the pseudo-code has it. With `top_probs` the statistics of the memory take the
+    probabilities of its top units; without, the states sampled from them, as the pseudo-code has it. The chain runs
+    on states either way, and the mean of an update is the same: what goes is the noise of the last draw.
     """
 
-    def __init__(self, net: DBN, batch_size: int, sample_labels: bool = True) -> None:
+    def __init__(self, net: DBN, batch_size: int, sample_labels: bool = True, top_probs: bool = True) -> None:
         ops, n = backend.current(), batch_size
         vis, hid, pen, top, lab = net.sizes
-        self.net, self.batch_size, self.sample_labels = net, n, sample_labels
+        self.net, self.batch_size, self.sample_labels, self.top_probs = net, n, sample_labels, top_probs
         self.velocity = {name: ops.zeros(*parameter.shape) for name, parameter in self.parameters().items()}
         # wake above, sleep below
         self.hidstates, self.hidprobs = ops.empty(2 * n, hid), ops.empty(2 * n, hid)
         self.penlabstates = ops.empty(2 * n, pen + lab)
-        self.topstates = ops.empty(2 * n, top)
+        self.top = ops.empty(2 * n, top)  # what enters the statistics of the memory
+        self.topstates = ops.empty(n, top)  # where its chain stands
         self.visprobs = ops.empty(2 * n, vis)
         self.wakehidstates, self.sleephidstates = self.hidstates[:n], self.hidstates[n:]
         self.phidprobs, self.sleephidprobs = self.hidprobs[:n], self.hidprobs[n:]
         self.wakepenlab, self.negpenlab = self.penlabstates[:n], self.penlabstates[n:]
         self.wakepenstates, self.targets = self.wakepenlab[:, :pen], self.wakepenlab[:, pen:]
         self.negpenstates, self.neglabprobs = self.negpenlab[:, :pen], self.negpenlab[:, pen:]
-        self.waketopstates, self.negtopstates = self.topstates[:n], self.topstates[n:]
+        self.waketop, self.negtop = self.top[:n], self.top[n:]
         self.pvisprobs, self.sleepvisprobs = self.visprobs[:n], self.visprobs[n:]
         self.psleeppenstates, self.psleephidstates = ops.empty(n, pen), ops.empty(n, hid)
         self.ones = ops.zeros(2 * n, 1) + 1
@@ -97,20 +100,28 @@ class UpDown:
         ops, net = backend.current(), self.net
         ops.sample(ops.matmul(data, net.vishid, out=self.wakehidstates), net.hidrecbiases, rng)
         ops.sample(ops.matmul(self.wakehidstates, net.hidpen, out=self.wakepenstates), net.penrecbiases, rng)
-        ops.sample(ops.matmul(self.wakepenlab, net.top.W, out=self.waketopstates), net.top.hid_bias, rng)
+        waketop = ops.matmul(self.wakepenlab, net.top.W, out=self.waketop)
+        ops.sample(waketop, net.top.hid_bias, rng, out=self.topstates, keep_probs=True)
+        if not self.top_probs:
+            waketop[...] = self.topstates
 
     def gibbs_sampling(self, numCDiters: int, rng: backend.Random) -> None:
         """Negative phase: alternating Gibbs sampling in the associative memory, from the wake states on."""
         ops, top, pen = backend.current(), self.net.top, self.net.n_pen
-        self.negtopstates[...] = self.waketopstates  # to initialize loop
-        for _ in range(numCDiters):
-            ops.matmul(self.negtopstates, top.W.T, out=self.negpenlab)
+        for left in reversed(range(numCDiters)):
+            ops.matmul(self.topstates, top.W.T, out=self.negpenlab)
             ops.sample(self.negpenstates, top.vis_bias[:pen], rng)
             if self.sample_labels:
                 ops.sample_softmax(self.neglabprobs, top.vis_bias[pen:], rng)
             else:
                 ops.softmax(self.neglabprobs, top.vis_bias[pen:])
-            ops.sample(ops.matmul(self.negpenlab, top.W, out=self.negtopstates), top.hid_bias, rng)
+            negtop = ops.matmul(self.negpenlab, top.W, out=self.negtop)
+            if left:
+                ops.sample(negtop, top.hid_bias, rng, out=self.topstates)
+            elif self.top_probs:
+                ops.logistic(negtop, top.hid_bias)
+            else:
+                ops.sample(negtop, top.hid_bias, rng)
 
     def top_down_pass(self, rng: backend.Random) -> None:
         """Sleep phase, from where the Gibbs run ended; the upper halves predict phidprobs and pvisprobs on the way."""
@@ -137,10 +148,10 @@ class UpDown:
         self._update("penhid", self.wakepenstates, self.phidprobs, r, momentum, decay)
         self._update("hidgenbiases", ones, self.phidprobs, r, momentum)
 
-        self.negtopstates *= -1  # so that one product is the positive minus the negative statistics
-        self._update("penlabtop", self.penlabstates, self.topstates, r, momentum, decay)
+        self.negtop *= -1  # so that one product is the positive minus the negative statistics
+        self._update("penlabtop", self.penlabstates, self.top, r, momentum, decay)
         self._update("penlabgenbiases", self.signs, self.penlabstates, r, momentum)
-        self._update("topbiases", self.ones, self.topstates, r, momentum)
+        self._update("topbiases", self.ones, self.top, r, momentum)
 
         xp.subtract(self.negpenstates, self.psleeppenstates, out=self.psleeppenstates)
         self._update("hidpen", self.sleephidstates, self.psleeppenstates, r, momentum, decay)
