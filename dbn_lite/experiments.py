@@ -16,7 +16,7 @@ import numpy as np
 from . import record, store, train
 from .data import Dataset
 from .errors import InputError
-from .presets import Preset, Stage, preset_named
+from .presets import Preset, preset_named
 
 STEM = "k=3"
 ARMS = {"3, 6, 10": "k=3, 6, 10", "3, 3, 3": "k=3, 3, 3"}  # as the record calls them: their folders
@@ -62,21 +62,22 @@ def left_running(
 ) -> dict[str, Any]:
     """Go on with the last net of a run, its net.npz, on all images at a very small rate: the band of its test error.
 
-    After one epoch on the 44,000 images come `epochs` on all 60,000, with 10 Gibbs iterations. The run and the record,
-    left-running.json, are in the folder `out`; called again, it goes on where it stopped. Raises InputError like
-    `k_effect`.
+    After one epoch on the 44,000 images come `epochs` on all 60,000, but for the rate as in the last stage of the paper
+    preset. The run and the record, left-running.json, are in the folder `out`; called again, it goes on where it
+    stopped. Raises InputError like `k_effect`.
     """
-    stage = Stage("up-down", 0, 1, (rate, rate), 1e-5, (0.9, 0.9), n_gibbs=10)
-    last = replace(stage, name="left running", epochs=epochs, all_images=True, record_every=1)
-    seed = _seed_of(start, dataset)
-    run = _from_net(
-        start,
-        replace(preset_named("paper"), name="left running", stages=(stage, last)),
-        dataset,
-        seed,
-        Path(out) / "run",
-        progress,
+    paper, seed = preset_named("paper"), _seed_of(start, dataset)
+    last = replace(
+        paper.stages[-1],
+        name="left running",
+        epochs=epochs,
+        learning_rate=(rate, rate),
+        until_matched=False,
+        record_every=1,
     )
+    first = replace(last, name="up-down", epochs=1, all_images=False, record_every=0)
+    preset = replace(paper, name="left running", stages=(first, last))
+    run = _from_net(start, preset, dataset, seed, Path(out) / "run", progress)
     rows = [row for row in run.log if row["stage"] == last.name]
     fewest = min(rows, key=lambda row: row["train_error"])
     result = {

@@ -108,13 +108,26 @@ def outer(rows, columns):
     return (1.0 * rows).T @ columns
 
 
-def misread(meant, instead):
-    """up_down with each (exact) occurrence of `meant` in its text replaced: another reading of the printed code."""
-    source = inspect.getsource(up_down)
-    assert meant in source
-    names = dict(globals())
-    exec(compile(source.replace(meant, instead), "a misreading of appendix B", "exec"), names)
+def reread(*readings):
+    """up_down with each (exact) occurrence of one text replaced by another, for each pair of texts."""
+    source, names = inspect.getsource(up_down), dict(globals())
+    for printed, instead in readings:
+        assert printed in source
+        source = source.replace(printed, instead)
+    exec(compile(source, "another reading of appendix B", "exec"), names)
     return names["up_down"]
+
+
+# What the library does where it does not follow the print: probabilities of the top units in the statistics of the
+# memory, for which the last of its states need not be drawn.
+with_top_probs = reread(
+    ("targets.T @ waketopstates", "targets.T @ waketopprobs"),
+    ("outer(wakepenstates, waketopstates)", "outer(wakepenstates, waketopprobs)"),
+    ("negtopprobs > rand(1, numtop)", "negtopprobs > rand(1, numtop) if _ < numCDiters - 1 else None"),
+    ("outer(negpenstates, negtopstates)", "outer(negpenstates, negtopprobs)"),
+    ("neglabprobs.T @ negtopstates", "neglabprobs.T @ negtopprobs"),
+    ("1.0 * waketopstates - negtopstates", "waketopprobs - negtopprobs"),
+)
 
 
 def updates(net, data, targets, numbers, r, numCDiters, sample_labels=False, up_down=up_down):

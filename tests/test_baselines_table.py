@@ -153,14 +153,7 @@ def test_table1_prints_fourteen_rows_each_with_the_papers_figure(capsys):
     for line, row in zip(lines, ROWS, strict=True):
         wanted = f"ours {recorded[row.name]['error']:6.2f} %" if row.name in recorded else "not run"
         assert wanted in line
-        assert (row.name in recorded) or re.search(rf"all {row.size:,} {row.unit}: about [1-9]\d* minutes", line)
-
-
-def test_what_a_long_row_costs_was_measured_somewhere():
-    recorded = {line["name"] for line in record.read(RECORDED)}
-    for row in ROWS:
-        assert row.name in recorded or row.minutes > 0
-        assert bool(row.minutes) == ("one core of" in row.basis)
+        assert (row.name in recorded) or f"all of it: {row.size:,} {row.unit}" in line
 
 
 def test_table1_speaks_json(capsys):

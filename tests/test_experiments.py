@@ -15,7 +15,7 @@ UP_DOWN = (
     up_down(6, (0.05, 0.04), "up-down k=6", n_gibbs=6),
     up_down(6, (0.03, 0.01), "up-down k=10", n_gibbs=10),
 )
-LAST = up_down(3, (0.02, 0.02), "all images", all_images=True)
+LAST = up_down(3, (0.02, 0.02), "all images", n_gibbs=10, all_images=True)
 SMALL = preset(*greedy(6), *UP_DOWN, LAST, layers=(20, 15, 30), batch_size=100)
 
 

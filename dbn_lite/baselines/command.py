@@ -63,7 +63,7 @@ def still_to_run(line: dict[str, Any]) -> str:
     """What is missing of a row, recorded or not, and what that would cost on one core; empty if it was run in full."""
     row = row_named(line["name"])
     if "error" not in line:
-        return f"not run; all {row.size:,} {row.unit}: about {row.minutes:.0f} minutes of one core"
+        return f"not run; all of it: {row.size:,} {row.unit}"
     if line["size"] == line["full_size"]:
         return ""
     reached = f"at {line['size']:,} of {line['full_size']:,} {line['unit']}"

@@ -56,8 +56,7 @@ class Row:
     """A row as the paper has it, and how it is run here.
 
     `size` is the full size, counted in `unit`; the cost grows as its power `growth`. `year` and `source` say where
-    the paper's figure comes from, `departs` where the run goes its own way. For a row that takes long, `minutes` of
-    one core is what the full size costs, estimated as `basis` says: from a small part, on which machine.
+    the paper's figure comes from, `departs` where the run goes its own way.
     """
 
     name: str
@@ -71,5 +70,3 @@ class Row:
     unit: str
     run: Callable[[Dataset, Job], Outcome]
     growth: float = 1.0
-    minutes: float = 0.0
-    basis: str = ""

@@ -10,8 +10,6 @@ from .row import Row
 
 FREE, GEOMETRY = "permutation-invariant", "unpermuted images"
 EXAMPLES, EPOCHS = "training images", "epochs"
-ON = "on one core of an AMD EPYC"  # where the cost of the long rows was measured, on a part of each
-
 ROWS = (
     Row(
         "this-model", FREE, "this model: 784-500-500-2000-10", 1.25, 2006, "hinton2006fast",
@@ -63,32 +61,27 @@ ROWS = (
         "convnet-elastic", GEOMETRY, "convolutional net, elastic deformations, cross-entropy", 0.4, 2003,
         "simard2003best", "Mini-batches of 100 with momentum, and fewer epochs; tanh units.",
         100, EPOCHS, run=conv.elastic_row,
-        minutes=14, basis=f"6 s an epoch of 60,000, and two fifths as much again to choose a rate, {ON}",
     ),
     Row(
         "virtual-svm", GEOMETRY, "virtual SVM, degree 9, deskewed, two-pixel translations", 0.56, 2002,
         "decoste2002training",
         "A machine for each pair of digits, retrained on its own shifted support vectors; deskewing is ours.",
         60000, EXAMPLES, run=svm.virtual_svm_row, growth=2.0,
-        minutes=18, basis=f"9 s for 0 against 6 and 36 s for 4 against 9, the costliest of four pairs tried, {ON}",
     ),
     Row(
         "shape-contexts", GEOMETRY, "shape contexts, matched by hand-made rules", 0.63, 2002, "belongie2002shape",
         "Every fifth test image, each against its 200 nearest (L2) of 20,000 prototypes, not all.",
         2000, "test images", run=shapes.shapes_row,
-        minutes=28, basis=f"0.8 s a digit, for 2,000 and the 400 that choose k, {ON}",
     ),
     Row(
         "lenet5-affine", GEOMETRY, "LeNet5, affine deformations", 0.8, 1998, "lecun1998gradient",
         "Fresh distortions in each epoch, of sizes of our own; a softmax at the top; mini-batches of 100, momentum.",
         60, EPOCHS, run=conv.affine_row,
-        minutes=16, basis=f"11 s an epoch of 60,000, and half as much again to choose a rate, {ON}",
     ),
     Row(
         "lenet5", GEOMETRY, "LeNet5", 0.95, 1998, "lecun1998gradient",
         "A softmax at the top in place of distances to drawn characters; mini-batches of 100 with momentum.",
         20, EPOCHS, run=conv.lenet5_row,
-        minutes=5, basis=f"10 s an epoch of 60,000, and half as much again to choose a rate, {ON}",
     ),
 )  # fmt: skip
 

@@ -90,12 +90,12 @@ class _TextbookUpDown(_Textbook):
         data, targets = self.images[rows], self.targets[rows]
         wakehid = sampled(logistic(data @ net["vishid"] + net["hidrecbiases"]))
         wakepen = sampled(logistic(wakehid @ net["hidpen"] + net["penrecbiases"]))
-        waketop = sampled(logistic(wakepen @ net["pentop"] + targets @ net["labtop"] + net["topbiases"]))
-        negtop = waketop
+        waketop = negtop = logistic(wakepen @ net["pentop"] + targets @ net["labtop"] + net["topbiases"])
         for _ in range(self.p.n_gibbs):
-            negpen = sampled(logistic(negtop @ net["pentop"].T + net["pengenbiases"]))
-            neglab = self.one_on(negtop @ net["labtop"].T + net["labgenbiases"])
-            negtop = sampled(logistic(negpen @ net["pentop"] + neglab @ net["labtop"] + net["topbiases"]))
+            states = sampled(negtop)
+            negpen = sampled(logistic(states @ net["pentop"].T + net["pengenbiases"]))
+            neglab = self.one_on(states @ net["labtop"].T + net["labgenbiases"])
+            negtop = logistic(negpen @ net["pentop"] + neglab @ net["labtop"] + net["topbiases"])
         sleephid = sampled(logistic(negpen @ net["penhid"] + net["hidgenbiases"]))
         sleepvis = logistic(sleephid @ net["hidvis"] + net["visgenbiases"])
         ppen = logistic(sleephid @ net["hidpen"] + net["penrecbiases"])
@@ -259,27 +259,28 @@ class _TorchUpDown(_Torch):
     def step(self, rows: slice) -> None:
         s, n, uniform = self.p.sizes, self.n, self.uniform
         data, targets = self.images[rows], self.targets[rows]
-        self.up(data, targets, uniform(n, s.hid), uniform(n, s.pen, slot=1), uniform(n, s.top))
+        self.up(data, targets, uniform(n, s.hid), uniform(n, s.pen, slot=1))
+        self.top[n:].copy_(self.top[:n])
         for _ in range(self.p.n_gibbs):
-            self.gibbs(uniform(n, s.pen), uniform(n, 1), uniform(n, s.top))
+            self.gibbs(uniform(n, s.top), uniform(n, s.pen), uniform(n, 1))
         self.down(data, uniform(n, s.hid))
 
-    def bottom_up(self, data: Any, targets: Any, hid_noise: Any, pen_noise: Any, top_noise: Any) -> None:
+    def bottom_up(self, data: Any, targets: Any, hid_noise: Any, pen_noise: Any) -> None:
         torch, n, pen, net = self.torch, self.n, self.p.sizes.pen, self.net
         hid, penlab, top = self.hid[:n], self.penlab[:n], self.top[:n]
         torch.lt(hid_noise, (data @ net["vishid"]).add_(net["hidrecbiases"]).sigmoid_(), out=hid)
         penlab[:, :pen] = pen_noise < (hid @ net["hidpen"]).add_(net["penrecbiases"]).sigmoid_()
         penlab[:, pen:] = targets
-        torch.lt(top_noise, torch.mm(penlab, net["top"], out=top).add_(net["topbiases"]).sigmoid_(), out=top)
-        self.top[n:].copy_(top)
+        torch.mm(penlab, net["top"], out=top).add_(net["topbiases"]).sigmoid_()
 
-    def gibbs_step(self, pen_noise: Any, label_noise: Any, top_noise: Any) -> None:
+    def gibbs_step(self, top_noise: Any, pen_noise: Any, label_noise: Any) -> None:
         torch, n, pen, net = self.torch, self.n, self.p.sizes.pen, self.net
         penlab, top = self.penlab[n:], self.top[n:]
+        torch.lt(top_noise, top, out=top)
         torch.mm(top, net["top"].t(), out=penlab).add_(net["topgen"])
         penlab[:, :pen] = pen_noise < penlab[:, :pen].sigmoid_()
         self.one_on(penlab[:, pen:], label_noise)
-        torch.lt(top_noise, torch.mm(penlab, net["top"], out=top).add_(net["topbiases"]).sigmoid_(), out=top)
+        torch.mm(penlab, net["top"], out=top).add_(net["topbiases"]).sigmoid_()
 
     def top_down(self, data: Any, hid_noise: Any) -> None:
         torch, n, pen, net = self.torch, self.n, self.p.sizes.pen, self.net
