@@ -50,11 +50,8 @@ def load(path: str | Path) -> DBN:
 
 
 def shipped() -> Path:
-    """Where the net is that comes with the library: the paper's preset, or the quick one where that is all there is."""
-    try:
-        return sources.shipped("trained/paper.npz")
-    except InputError:
-        return sources.shipped("trained/quick.npz")
+    """Where the net is that comes with the library, trained by the paper's preset."""
+    return sources.shipped("trained/paper.npz")
 
 
 def read_meta(path: str | Path) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from packaging.utils import canonicalize_name
 from pybtex.database import parse_file
 from scipy.stats import binom
 
-from dbn_lite import baselines, cli, data
+from dbn_lite import baselines, cli, data, reproduce
 from dbn_lite.baselines import ROWS, Job, Outcome, Row, command, neighbours, record
+from dbn_lite.errors import InputError
 
 ROOT = Path(__file__).parents[1]
 PAPER = [1.25, 1.4, 1.51, 1.53, 2.95, 2.8, 3.1, 4.0, 4.4, 0.4, 0.56, 0.63, 0.8, 0.95]
@@ -140,6 +141,24 @@ def test_the_recorded_errors_are_those_of_the_predictions_on_mnist():
             guess = kept[line["name"]]
             wrong = np.flatnonzero((guess != labels) & (guess != 255)).tolist()
             assert wrong == line["wrong"], line["name"]
+
+
+# ---- This model's row
+
+
+def test_this_models_row_repeats_the_predictions_of_every_finished_run(digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(reproduce, "results_folder", lambda: tmp_path)
+    row = baselines.row_named("this-model")
+    with pytest.raises(InputError, match=r"no finished run on dreamed is recorded; make one with .*--from-scratch"):
+        row.run(digits, Job(tmp_path, 1))
+    for seed, finished in ((0, True), (1, False), (2, True)):
+        guesses = str(seed) * len(digits.test_labels)
+        predictions = {"greedy": None, "best": None, "final": guesses if finished else None}
+        kept = {"seed": seed, "finished": finished, "seconds": 60.0 + seed, "settings": {"data": "dreamed, 1"}}
+        (tmp_path / f"paper-seed{seed}.json").write_text(json.dumps(kept | {"predictions": predictions, "rows": []}))
+    outcome = row.run(digits, Job(tmp_path, 1))
+    assert [set(p.tolist()) for p in outcome.predictions] == [{0}, {2}]
+    assert (outcome.settings["seeds"], outcome.notes["seconds"]) == ([0, 2], 61.0)
 
 
 # ---- The command

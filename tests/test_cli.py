@@ -308,12 +308,12 @@ def test_reproduce_prints_the_scoreboard_and_writes_the_figures(call, capsys, ra
     quick_chains(monkeypatch)
     shelf = tmp_path / "package" / "_data" / "trained"
     shelf.mkdir()
-    shutil.copy(random_net, shelf / "quick.npz")
+    shutil.copy(random_net, shelf / "paper.npz")
     result = call("reproduce", "--data", "dreamed", "--out", "here/figures")
     names = ("6-close-calls", "7-errors", "8-samples", "9-evolution")
     assert result["figures"] == [os.path.join("here", "figures", f"figure{name}.png") for name in names]
     assert all(Path(path).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" for path in result["figures"])
-    assert (result["data"], result["net"], result["runs"]) == ("dreamed", str(shelf / "quick.npz"), [])
+    assert (result["data"], result["net"], result["runs"]) == ("dreamed", str(shelf / "paper.npz"), [])
     assert [row["number"] for row in result["rows"]] == list(range(1, 13))
     errors = (
         dbn.predict(store.load(random_net), data.load("dreamed").test_images) != data.load("dreamed").test_labels
@@ -446,7 +446,7 @@ def test_ctrl_c_while_training_says_how_to_go_on(call, monkeypatch, capsys, tmp_
         ("info net.npz --backend torch", "there is no backend called 'torch'"),
         ("reproduce --data cifar", "there is no data set 'cifar'; choose auto, mnist, dreamed or usps"),
         ("reproduce --data dreamed --runs run.d", "run.d holds no run called paper-seed0 or the like; train one, or"),
-        ("reproduce --data dreamed", "trained/quick.npz does not come with this copy of dbn_lite; install or check"),
+        ("reproduce --data dreamed", "trained/paper.npz does not come with this copy of dbn_lite; install or check"),
         ("experiment k-effect net.npz --data dreamed --out k", "net.npz does not come from a run on dreamed; give"),
         ("experiment left-running a b --data dreamed --out k", "left-running takes one net, not 2; give the"),
         ("experiment k-effect net.npz --data dreamed --epochs 0 --out k", "0 epochs are nothing to run; ask for at"),

@@ -26,7 +26,7 @@ from test_figures import (  # noqa: F401
 from test_widgets import as_mnist_was_made
 from visiting import Visit, served
 
-from dbn_lite import data, dbn, rbm, sources, store, widgets
+from dbn_lite import data, dbn, rbm, store, widgets
 from dbn_lite.widgets import bundle
 from dbn_lite.widgets.__main__ import build, examples
 
@@ -247,9 +247,9 @@ def test_digits_on_the_canvas_are_read_as_the_library_reads_them(browser: Any, t
 
     Of the embedded set fewer do: dreams are not centred and scaled as MNIST is, so the pre-processing moves them.
     """
-    net, (images, labels) = store.load(sources.shipped("trained/quick.npz")), examples()
+    net, (images, labels) = store.load(store.shipped()), examples()
     assert len(images) == 100
-    build(tmp_path / "dbn", {"net": sources.shipped("trained/quick.npz")}, (images, labels))
+    build(tmp_path / "dbn", {"net": store.shipped()}, (images, labels))
     visit = Opened(browser, f"{tmp_path.as_uri()}/", tmp_path, "draw")
     answers = visit.page.evaluate("""async () => {
         const root = document.querySelector(".dbn-figure"), answers = [];

@@ -225,12 +225,9 @@ def test_a_file_with_a_wrong_byte_is_refused_or_gives_the_right_net(path, write)
     assert refusals > 300
 
 
-def test_the_shipped_net_is_the_papers_or_else_the_quick_one(tmp_path, monkeypatch):
+def test_the_shipped_net_is_of_the_papers_preset(tmp_path, monkeypatch):
+    preset = store.read_meta(store.shipped())["preset"]
+    assert (preset["name"], preset["layers"]) == ("paper", [500, 500, 2000])
     monkeypatch.setattr(sources, "_PACKAGE", tmp_path)
-    with pytest.raises(InputError, match=r"quick\.npz does not come with this copy"):
+    with pytest.raises(InputError, match=r"paper\.npz does not come with this copy"):
         store.shipped()
-    trained = tmp_path / "_data" / "trained"
-    trained.mkdir(parents=True)
-    for name in ("quick.npz", "paper.npz"):
-        (trained / name).touch()
-        assert store.shipped() == trained / name

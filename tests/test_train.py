@@ -35,7 +35,7 @@ from dbn_lite.updown import UpDown
 SMALL = noisy_prototypes(300, 60, noise=0.05)  # 11 mini-batches of 20 for training, 50 images for validation
 SHORT = preset(
     *greedy(2, rate=0.5),
-    up_down(2, rates=(0.1, 0.1), name="up-down"),
+    up_down(2, rates=(0.05, 0.05), name="up-down"),
     up_down(2, rates=(30.0, 30.0), name="ruinous"),  # so that the best net is not the last
     up_down(3, rates=(1e-3, 1e-3), name="all images", all_images=True, until_matched=True, record_every=1),
 )
@@ -67,7 +67,7 @@ def test_greedy_learning_learns(tmp_path, seed):
 @pytest.mark.parametrize("sample_labels", [True, False])
 def test_up_down_learns_what_greedy_learning_left(tmp_path, sample_labels):
     dataset = noisy_prototypes(noise=0.15)
-    trained(tmp_path, preset(*greedy(2), up_down(15, (0.1, 0.02)), sample_labels=sample_labels), dataset)
+    trained(tmp_path, preset(*greedy(2), up_down(30, (0.1, 0.02)), sample_labels=sample_labels), dataset)
     before, after = (
         error_percent(arrays_of(tmp_path / name), dataset.test_images, dataset.test_labels)
         for name in ("greedy.npz", "net.npz")

@@ -74,8 +74,8 @@ def in_words(line: dict[str, Any]) -> str:
     """A row in one line: the paper's figure, ours, and what is still to be run."""
     row = row_named(line["name"])
     ours = f"{line['error']:6.2f} %" if "error" in line else "     -  "
-    remarks = "".join(f" ({text})" for text in (line.get("stand_in"), still_to_run(line)) if text)
-    return f"paper {row.paper_error:5.2f} %   ours {ours}   {row.method}{remarks}"
+    rest = still_to_run(line)
+    return f"paper {row.paper_error:5.2f} %   ours {ours}   {row.method}" + (f" ({rest})" if rest else "")
 
 
 def table1(
