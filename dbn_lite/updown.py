@@ -1,9 +1,10 @@
 """The up-down algorithm (section 5), on mini-batches, in the names and the order of appendix B.
 
-Read it beside the paper: each method is one block of the pseudo-code, each line one of its lines. Three things
+Read it beside the paper: each method is one block of the pseudo-code, each line one of its lines. Four things
 differ. A row stands for one case of the mini-batch, so statistics are sums over rows. Products that share a matrix
-are taken together: the wake and the sleep half of a layer are the upper and the lower half of one buffer. And the
-slips of the printed code are read as its equations mean them:
+are taken together: the wake and the sleep half of a layer are the upper and the lower half of one buffer. The last
+states of the top units need not be drawn, see `UpDown`. And the slips of the printed code are read as its equations
+mean them:
 
     printed                                    meant
     postopprobs, then waketopprobs             one name: waketopprobs (and waketopstates)

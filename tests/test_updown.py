@@ -268,7 +268,7 @@ def test_other_readings_of_the_wake_top_states_fail(misreading):
 
 
 def test_probabilities_of_the_top_units_take_noise_from_an_update_of_the_memory():
-    """By as much as draws of the wake states alone add: p (1 - p) for each, in the mean over many cases."""
+    """A draw adds p (1 - p) to the variance of a statistic: at least half of what the wake states added is gone."""
     net, _ = memory_net()
     data, targets = (np.tile(a, (N // 4, 1)) for a in (BITS, LABELS))
     learner, spread = {}, {}

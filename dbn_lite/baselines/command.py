@@ -60,7 +60,7 @@ def _told(say: Callable[[str], None], name: str, line: str) -> None:
 
 
 def still_to_run(line: dict[str, Any]) -> str:
-    """What is missing of a row, recorded or not, and what that would cost on one core; empty if it was run in full."""
+    """What is missing of a row, recorded or not, in words; empty if it was run in full."""
     row = row_named(line["name"])
     if "error" not in line:
         return f"not run; all of it: {row.size:,} {row.unit}"
