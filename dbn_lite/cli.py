@@ -101,9 +101,9 @@ def _parser() -> argparse.ArgumentParser:
 
     of_experiment = add("experiment", _experiment, "an experiment of section 6 that takes hours; it can be resumed")
     of_experiment.add_argument("name", choices=("k-effect", "left-running"))
-    of_experiment.add_argument("starts", nargs="+", metavar="NET.npz", help="greedy.npz of runs, or one net.npz")
+    of_experiment.add_argument("runs", nargs="+", metavar="RUN", help="folder of a finished run of the paper preset")
     of_experiment.add_argument("--data", default="mnist", help=sets)
-    of_experiment.add_argument("--epochs", type=int, default=None, help="a stage (default: as in the paper)")
+    of_experiment.add_argument("--epochs", type=int, default=None, help="of left-running (default: 100)")
     of_experiment.add_argument("--out", type=Path, required=True, metavar="DIR", help="of the runs and the record")
 
     of_bench = add("bench", _bench, "seconds a mini-batch, as a ratio to the matrix products alone")
@@ -231,13 +231,15 @@ def _reproduce(a: argparse.Namespace) -> dict[str, Any]:
 
 def _experiment(a: argparse.Namespace) -> dict[str, Any]:
     dataset, progress = data.load(a.data), not a.json
+    if a.name == "k-effect":
+        if a.epochs is not None:
+            raise InputError("k-effect takes as many epochs as the runs did; leave --epochs out.")
+        return experiments.k_effect(a.runs, dataset, a.out, progress)
     if a.epochs is not None and a.epochs < 1:
         raise InputError(f"{a.epochs} epochs are nothing to run; ask for at least 1.")
-    if a.name == "k-effect":
-        return experiments.k_effect(a.starts, dataset, a.out, a.epochs, progress)
-    if len(a.starts) > 1:
-        raise InputError(f"left-running takes one net, not {len(a.starts)}; give the net.npz of one run.")
-    return experiments.left_running(a.starts[0], dataset, a.out, a.epochs or 100, progress=progress)
+    if len(a.runs) > 1:
+        raise InputError(f"left-running takes one run, not {len(a.runs)}; give the folder of one.")
+    return experiments.left_running(a.runs[0], dataset, a.out, a.epochs or 100, progress=progress)
 
 
 def _bench(a: argparse.Namespace) -> dict[str, Any]:

@@ -6,6 +6,7 @@ the test error of the last net wander while it is left running at a very small r
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,95 +19,90 @@ from .data import Dataset
 from .errors import InputError
 from .presets import Preset, preset_named
 
-STEM = "k=3"
-ARMS = {"3, 6, 10": "k=3, 6, 10", "3, 3, 3": "k=3, 3, 3"}  # as the record calls them: their folders
+RAISED, KEPT = "3, 6, 10", "3, 3, 3"  # the arms, as the record calls them
 LAST = 5  # epochs that the figure at the end is a mean over
 
 
 def k_effect(
-    starts: Sequence[str | Path], dataset: Dataset, out: str | Path, epochs: int | None = None, progress: bool = True
+    runs: Sequence[str | Path], dataset: Dataset, out: str | Path, progress: bool = True
 ) -> dict[str, Any]:
     """Up-down with 3, 6 and 10 Gibbs iterations against a control that keeps 3, at the same rates for as many epochs.
 
-    From each net in `starts`, the greedy.npz of a run: one stage with 3 iterations, then both continuations from the
-    same weights. Stages are those of the paper preset, each of `epochs` where that is given. The runs and the record,
-    k-effect.json, are in the folder `out`; called again, it goes on where it stopped. Raises InputError for a start
-    that does not say which seed, and so which validation images, it had, and for two of one seed.
+    Each of `runs`, the folder of a finished run of the paper preset, is one arm. Its control goes on from the weights
+    that the run had after its first stage of up-down, and differs in nothing but the iterations: rates, epochs and the
+    order of mini-batches are the run's. The controls and the record, k-effect.json, are in the folder `out`; called
+    again, it goes on where it stopped. Raises InputError for a folder of no such run on this data, and for two of one
+    seed.
     """
-    paper, seeds = preset_named("paper"), [_seed_of(start, dataset) for start in starts]
+    paper, seeds = preset_named("paper"), [_seed_of(run, dataset) for run in runs]
     if len(set(seeds)) < len(seeds):
-        raise InputError(f"the nets come from runs of the seeds {seeds}; give one of each seed.")
-    first, *later = (
-        replace(stage, epochs=epochs or stage.epochs, record_every=0)
-        for stage in paper.stages
-        if not stage.layer and not stage.all_images
-    )
-    result: dict[str, Any] = {"settings": {"epochs": epochs or first.epochs}, "ends": {arm: {} for arm in ARMS}}
+        raise InputError(f"the runs have the seeds {seeds}; give one of each seed.")
+    at = [i for i, stage in enumerate(paper.stages) if not stage.layer and not stage.all_images]
+    stem, until = paper.stages[at[0]], at[-1] + 1
+    kept = [replace(stage, n_gibbs=stem.n_gibbs) for stage in paper.stages[at[1] : until]]
+    control = replace(paper, name=KEPT, stages=(*paper.stages[: at[1]], *kept))
+    over = {stage.name for stage in paper.stages[at[0] : until]}
+    result: dict[str, Any] = {"ends": {RAISED: {}, KEPT: {}}}
     rows: list[dict[str, Any]] = []
-    for start, seed in zip(starts, seeds, strict=True):
-        folder = Path(out) / f"seed{seed}"
-        stem = _from_net(start, replace(paper, name=STEM, stages=(first,)), dataset, seed, folder / STEM, progress)
-        rows += _rows(stem, "both")
-        for arm, name in ARMS.items():
-            stages = later if arm == "3, 6, 10" else [replace(s, n_gibbs=3, name=f"{s.name} kept at 3") for s in later]
-            preset = replace(paper, name=name, stages=tuple(stages))
-            run = _from_net(folder / STEM / "net.npz", preset, dataset, seed, folder / name, progress)
-            rows += _rows(run, arm)
-            result["ends"][arm][str(seed)] = float(np.mean([row["validation_error"] for row in run.log[-LAST:]]))
-            record.write(result | record.origin() | {"rows": rows}, Path(out) / "k-effect.json")
+    for folder, seed in zip(map(Path, runs), seeds, strict=True):
+        started = folder / f"{stem.name}.npz"
+        arms = {
+            RAISED: [row for row in _log(folder) if row["stage"] in over],
+            KEPT: _from_net(started, at[1], control, dataset, seed, Path(out) / f"seed{seed}", progress).log,
+        }
+        for arm, log in arms.items():
+            rows += [{"arm": "both" if row["stage"] == stem.name else arm, "seed": seed, **row} for row in log]
+            result["ends"][arm][str(seed)] = float(np.mean([row["validation_error"] for row in log[-LAST:]]))
+        record.write(result | record.origin() | {"rows": rows}, Path(out) / "k-effect.json")
     return result
 
 
 def left_running(
-    start: str | Path, dataset: Dataset, out: str | Path, epochs: int = 100, rate: float = 1e-4, progress: bool = True
+    folder: str | Path, dataset: Dataset, out: str | Path, epochs: int = 100, rate: float = 1e-4, progress: bool = True
 ) -> dict[str, Any]:
-    """Go on with the last net of a run, its net.npz, on all images at a very small rate: the band of its test error.
+    """Go on with the last net of a run on all images, at a very small rate: the band of its test error.
 
-    After one epoch on the 44,000 images come `epochs` on all 60,000, but for the rate as in the last stage of the paper
-    preset. The run and the record, left-running.json, are in the folder `out`; called again, it goes on where it
-    stopped. Raises InputError like `k_effect`.
+    `folder` is that of a finished run of the paper preset, whose last stage goes on but for its rate and its end. The
+    run and the record, left-running.json, are in the folder `out`; called again, it goes on where it stopped. Raises
+    InputError like `k_effect`.
     """
-    paper, seed = preset_named("paper"), _seed_of(start, dataset)
+    paper, seed, at = preset_named("paper"), _seed_of(folder, dataset), len(preset_named("paper").stages) - 1
     last = replace(
-        paper.stages[-1],
+        paper.stages[at],
         name="left running",
         epochs=epochs,
         learning_rate=(rate, rate),
         until_matched=False,
         record_every=1,
     )
-    first = replace(last, name="up-down", epochs=1, all_images=False, record_every=0)
-    preset = replace(paper, name="left running", stages=(first, last))
-    run = _from_net(start, preset, dataset, seed, Path(out) / "run", progress)
-    rows = [row for row in run.log if row["stage"] == last.name]
-    fewest = min(rows, key=lambda row: row["train_error"])
+    preset = replace(paper, name="left running", stages=(*paper.stages[:at], last))
+    run = _from_net(Path(folder) / "net.npz", at, preset, dataset, seed, Path(out) / "run", progress)
+    fewest = min(run.log, key=lambda row: row["train_error"])
     result = {
         "settings": {"learning_rate": rate, "epochs": epochs, "seed": seed},
         "test_error_at_fewest_training_errors": fewest["test_error"],
     }
-    record.write(result | record.origin() | {"seconds": run.seconds, "rows": rows}, Path(out) / "left-running.json")
+    record.write(result | record.origin() | {"seconds": run.seconds, "rows": run.log}, Path(out) / "left-running.json")
     return result
 
 
-def _seed_of(net: str | Path, dataset: Dataset) -> int:
-    about = store.read_meta(net)
-    if "seed" not in about or str(about.get("data")).split(",")[0] != dataset.name:
-        raise InputError(f"{net} does not come from a run on {dataset.name}; give greedy.npz or net.npz of one.")
+def _seed_of(folder: str | Path, dataset: Dataset) -> int:
+    about = store.read_meta(Path(folder) / "net.npz")
+    if str(about.get("data")).split(",")[0] != dataset.name or about.get("preset") != preset_named("paper").as_json():
+        raise InputError(f"{folder} is no run of the paper preset on {dataset.name}; give the folder of one.")
     return int(about["seed"])
 
 
-def _from_net(start: str | Path, preset: Preset, dataset: Dataset, seed: int, out: Path, progress: bool) -> train.Run:
-    """Run a preset that has only stages of up-down, from a net on disk in place of greedy learning."""
+def _log(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def _from_net(
+    start: Path, at: int, preset: Preset, dataset: Dataset, seed: int, out: Path, progress: bool
+) -> train.Run:
+    """The stages of a preset from the one numbered `at` on, from a net on disk."""
     run = train.Run(preset, dataset, seed, out, resume=True)
-    if not (run.log or run.batch or run.stage_index):  # it has learned nothing yet
-        given = store.load(start).arrays()
-        for name, a in run.net.arrays().items():
-            if a.shape != given[name].shape:
-                raise InputError(f"{start} has {name} of shape {given[name].shape}, not {a.shape} as the preset has.")
-            a[...] = given[name]
+    if not run.stage_index:  # it was made just now
+        run.skip_to(at, store.load(start))
     run.train(progress)
     return run
-
-
-def _rows(run: train.Run, arm: str) -> list[dict[str, Any]]:
-    return [{"arm": arm, "seed": run.seed, **row} for row in run.log]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import json
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from .errors import InputError
@@ -69,6 +70,11 @@ class Preset:
             raise InputError(
                 f"a mini-batch of {self.batch_size} does not fit {n_images} training images; choose a smaller one."
             )
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it, as it reads in a file: tuples are lists there."""
+        read: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return read
 
     def layers_for(self, shape: tuple[int, int]) -> tuple[int, int, int]:
         """Units for images of a shape: for 16x16 three fifths as many (footnote 6)."""

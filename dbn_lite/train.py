@@ -11,7 +11,6 @@ import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -109,7 +108,8 @@ class UpDownLearner:
 class Run:
     """One training: where it stands, what it has learned, and the folder that keeps both.
 
-    The folder holds checkpoint.npz and log.jsonl while it runs; greedy.npz and net.npz come as they are reached.
+    The folder holds checkpoint.npz and log.jsonl while it runs; greedy.npz, a net for each stage of up-down, called
+    after it, and net.npz, the last, come as they are reached.
     """
 
     def __init__(self, preset: Preset, dataset: Dataset, seed: int, out: str | Path, resume: bool = False) -> None:
@@ -156,9 +156,17 @@ class Run:
     def settings(self) -> dict[str, Any]:
         """What must be the same for a checkpoint to be of this run."""
         crc = zlib.crc32(self.dataset.train_images.data)
-        preset = json.loads(json.dumps(asdict(self.preset)))  # tuples become lists, as they do in a file
         data = f"{self.dataset.name}, {len(self.dataset.train_images)} images, crc {crc:08x}"
-        return {"preset": preset, "seed": self.seed, "data": data, "backend": backend.current().name}
+        return {"preset": self.preset.as_json(), "seed": self.seed, "data": data, "backend": backend.current().name}
+
+    def skip_to(self, stage_index: int, net: DBN) -> None:
+        """Begin with a later stage of up-down, as if those before it had ended in `net`."""
+        self.best = {name: backend.current().to_numpy(a) for name, a in net.arrays().items()}
+        self._take_best()
+        self.best_error = error_percent(self.net, self.split.validation_images, self.split.validation_labels)
+        self.stage_index = stage_index
+        self._begin()
+        self._save()
 
     def train(self, progress: bool = True) -> DBN:
         """Go through all that is left; returns the final net, on disk as net.npz.
@@ -244,6 +252,8 @@ class Run:
             if self.best and not stage.all_images:
                 self._take_best()
             store.save(self.net, self.out / "net.npz", **self.meta())
+        elif not stage.layer:
+            store.save(self.net, self.out / f"{stage.name}.npz", **self.meta())
         self.stage_index, self.epoch = self.stage_index + 1, 0
         self._begin()
         self._save()

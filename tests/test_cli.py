@@ -352,16 +352,14 @@ def test_reproduce_from_scratch_trains_three_seeds_and_goes_on_with_what_is_ther
     assert call("reproduce", "--runs", "runs", "--data", "dreamed")["rows"] == result["rows"]
 
 
-def test_experiments_run_from_the_net_named_and_leave_their_record(call, monkeypatch):
-    monkeypatch.setitem(presets.PRESETS, "paper", TINY)
-    net = call("train", "--preset", "paper", "--data", "dreamed", "--seed", 3, "--out", "run")["net"]
+def test_experiments_go_on_from_a_run_and_leave_their_record(call, monkeypatch):
     stages = (*(replace(TINY.stages[-1], name=f"up-down k={k}", n_gibbs=k) for k in (3, 6, 10)),)
     monkeypatch.setitem(presets.PRESETS, "paper", replace(TINY, stages=stages))
-    effect = ("experiment", "k-effect", "run/greedy.npz", "--data", "dreamed", "--epochs", 1, "--out", "k")
-    result = call(*effect)
+    call("train", "--preset", "paper", "--data", "dreamed", "--seed", 3, "--out", "run")
+    result = call("experiment", "k-effect", "run", "--data", "dreamed", "--out", "k")
     assert result["ends"].keys() == {"3, 6, 10", "3, 3, 3"}
     assert json.loads(Path("k/k-effect.json").read_text())["ends"] == result["ends"]
-    left = ("experiment", "left-running", net, "--data", "dreamed", "--epochs", 2, "--out", "left")
+    left = ("experiment", "left-running", "run", "--data", "dreamed", "--epochs", 2, "--out", "left")
     assert 0 < call(*left)["test_error_at_fewest_training_errors"] < 100
     assert len(json.loads(Path("left/left-running.json").read_text())["rows"]) == 2
 
@@ -389,7 +387,7 @@ def test_ctrl_c_in_any_other_command_is_no_traceback(monkeypatch, capsys):
     assert capsys.readouterr() == ("", "stopped.\n")
 
 
-@pytest.mark.parametrize("argv", ["reproduce --from-scratch", "experiment k-effect net.npz --out k", "table1 svm"])
+@pytest.mark.parametrize("argv", ["reproduce --from-scratch", "experiment k-effect run --out k", "table1 svm"])
 def test_ctrl_c_in_what_takes_hours_says_that_it_goes_on(monkeypatch, capsys, argv):
     def stop(*given):
         raise KeyboardInterrupt
@@ -447,9 +445,10 @@ def test_ctrl_c_while_training_says_how_to_go_on(call, monkeypatch, capsys, tmp_
         ("reproduce --data cifar", "there is no data set 'cifar'; choose auto, mnist, dreamed or usps"),
         ("reproduce --data dreamed --runs run.d", "run.d holds no run called paper-seed0 or the like; train one, or"),
         ("reproduce --data dreamed", "trained/paper.npz does not come with this copy of dbn_lite; install or check"),
-        ("experiment k-effect net.npz --data dreamed --out k", "net.npz does not come from a run on dreamed; give"),
-        ("experiment left-running a b --data dreamed --out k", "left-running takes one net, not 2; give the"),
-        ("experiment k-effect net.npz --data dreamed --epochs 0 --out k", "0 epochs are nothing to run; ask for at"),
+        ("experiment k-effect run.d --data dreamed --out k", "net.npz does not exist; give the path of an .npz file"),
+        ("experiment k-effect run.d --data dreamed --epochs 3 --out k", "k-effect takes as many epochs as the runs"),
+        ("experiment left-running a b --data dreamed --out k", "left-running takes one run, not 2; give the"),
+        ("experiment left-running a --data dreamed --epochs 0 --out k", "0 epochs are nothing to run; ask for at"),
         ("data dream broken.npz", "broken.npz is not an .npz file of plain arrays"),
         ("data dream net.npz --out missing/x.npz", "cannot write missing/x.npz: the folder missing does not exist"),
         ("bench --out missing/x.json", "cannot write missing/x.json: the folder missing does not exist; make it"),
