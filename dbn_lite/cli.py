@@ -20,7 +20,8 @@ from .errors import InputError
 from .files import atomic_write, expect_writable
 from .presets import PRESETS, preset_named
 
-DREAM_STEPS = 300  # Gibbs iterations between a noise image and the digit that goes into the embedded set
+DREAM_STEPS = 100  # Gibbs iterations between a noise image and the digit that goes into the embedded set
+DREAM_INK = 0.025  # of the page, at least: as much as the thinnest of MNIST's ones; less is an empty page
 DREAM_TRIES = 25  # batches of 700 dreams of a digit before its net is given up
 
 
@@ -148,11 +149,11 @@ def _dream(a: argparse.Namespace) -> dict[str, Any]:
 
 
 def _readable_dreams(net: DBN, digit: int, n: int, rng: backend.Random) -> np.ndarray:
-    """n dreams of a digit, (n, vis), that the net itself reads as that digit when it sees them."""
+    """n dreams of a digit, (n, vis), that are no empty pages and that the net itself reads as that digit."""
     kept: list[np.ndarray] = []
     for _ in range(DREAM_TRIES):
         dreams = generate(net, digit, n // 2, DREAM_STEPS, rng)
-        kept.extend(dreams[predict(net, dreams) == digit])
+        kept.extend(dreams[(predict(net, dreams) == digit) & (dreams.mean(axis=1) >= DREAM_INK)])
         if len(kept) >= n:
             return np.stack(kept[:n])
     raise InputError(f"the net reads few of its dreams of {digit} as {digit}; train it longer.")

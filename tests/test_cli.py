@@ -279,20 +279,27 @@ class Whatever:
 
 
 def shades(net, digit, n, steps, rng):
-    """A stand-in for the chains: each class leaves its number as a shade, but every third dream leaves 0."""
-    images = np.full((n, 784), digit / 10, np.float32)
-    images[::3] = 0
+    """A stand-in for the chains: each class has a shade, one dream of three leaves the next one's, one nothing."""
+    images = np.full((n, 784), (digit + 1) / 11, np.float32)
+    images[1::3] = (digit + 2) / 11
+    images[2::3] = 0
     return images
 
 
-def test_dreams_carry_the_label_that_the_net_reads_in_them(monkeypatch, call):
+def read_shades(images):
+    """The class of a shade; of an empty page, 0."""
+    return np.maximum(0, np.rint(11 * images[:, 0]) - 1)
+
+
+def test_dreams_carry_the_label_that_the_net_reads_in_them_and_none_is_an_empty_page(monkeypatch, call):
     monkeypatch.setattr(cli, "generate", shades)
-    monkeypatch.setattr(cli, "predict", lambda net, images: np.rint(10 * images[:, 0]))
+    monkeypatch.setattr(cli, "predict", lambda net, images: read_shades(images))
     store.save(picture_net(), "net.npz")
     call("data", "dream", "net.npz")
     dreamed = data.load("dreamed")
-    np.testing.assert_array_equal(np.rint(10 * dreamed.train_images[:, 0]), dreamed.train_labels)
-    np.testing.assert_array_equal(np.rint(10 * dreamed.test_images[:, 0]), dreamed.test_labels)
+    for images, labels in ((dreamed.train_images, dreamed.train_labels), (dreamed.test_images, dreamed.test_labels)):
+        np.testing.assert_array_equal(read_shades(images), labels)
+        assert images.mean(axis=1).min() > 0
 
 
 def test_a_net_that_cannot_read_its_dreams_writes_none(monkeypatch, capsys, call, tmp_path):
