@@ -15,13 +15,14 @@ import numpy as np
 from tqdm import tqdm
 
 from . import backend, bench, data, experiments, plot, reproduce, sources, store, train
-from .dbn import DBN, METHODS, generate, predict
+from .dbn import DBN, METHODS, generate, label_log_probs, predict
 from .errors import InputError
 from .files import atomic_write, expect_writable
 from .presets import PRESETS, preset_named
 
-DREAM_STEPS = 100  # Gibbs iterations between a noise image and the digit that goes into the embedded set
+DREAM_STEPS = 300  # Gibbs iterations between a noise image and the digit that goes into the embedded set
 DREAM_INK = 0.025  # of the page, at least: as much as the thinnest of MNIST's ones; less is an empty page
+DREAM_SURE = 0.9  # the probability, at least, that the net gives to the digit it dreamed of
 DREAM_TRIES = 25  # batches of 700 dreams of a digit before its net is given up
 
 
@@ -149,14 +150,15 @@ def _dream(a: argparse.Namespace) -> dict[str, Any]:
 
 
 def _readable_dreams(net: DBN, digit: int, n: int, rng: backend.Random) -> np.ndarray:
-    """n dreams of a digit, (n, vis), that are no empty pages and that the net itself reads as that digit."""
+    """n dreams of a digit, (n, vis), that are no empty pages and in which the net itself is sure to see that digit."""
     kept: list[np.ndarray] = []
     for _ in range(DREAM_TRIES):
         dreams = generate(net, digit, n // 2, DREAM_STEPS, rng)
-        kept.extend(dreams[(predict(net, dreams) == digit) & (dreams.mean(axis=1) >= DREAM_INK)])
+        sure = label_log_probs(net, dreams)[:, digit] > np.log(DREAM_SURE)
+        kept.extend(dreams[sure & (dreams.mean(axis=1) >= DREAM_INK)])
         if len(kept) >= n:
             return np.stack(kept[:n])
-    raise InputError(f"the net reads few of its dreams of {digit} as {digit}; train it longer.")
+    raise InputError(f"the net is sure of few of its dreams of {digit}; train it longer.")
 
 
 def _train(a: argparse.Namespace) -> dict[str, Any]:

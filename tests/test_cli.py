@@ -252,7 +252,7 @@ def test_generate_draws_nets_of_any_size(call, pixels):
 def test_dream_writes_the_embedded_set(call, monkeypatch, tmp_path):
     """At first without one, and with a net whose picture is easy to know again."""
     monkeypatch.setattr(cli, "DREAM_STEPS", 1)
-    monkeypatch.setattr(cli, "predict", lambda net, images: Whatever(images))
+    monkeypatch.setattr(cli, "label_log_probs", lambda net, images: np.zeros((len(images), 10)))  # sure of every digit
     store.save(picture_net(), "net.npz", seed=5)
     os.remove(tmp_path / "package" / "_data" / sources.DREAMED)
     result = call("data", "dream", "net.npz", "--seed", 1)
@@ -268,45 +268,39 @@ def test_dream_writes_the_embedded_set(call, monkeypatch, tmp_path):
     assert call("data", "dream", "net.npz", "--out", "mine.npz")["written"] == "mine.npz"
 
 
-class Whatever:
-    """A reading that agrees with every digit."""
-
-    def __init__(self, images):
-        self.n = len(images)
-
-    def __eq__(self, digit):
-        return np.ones(self.n, bool)
-
-
 def shades(net, digit, n, steps, rng):
-    """A stand-in for the chains: each class has a shade, one dream of three leaves the next one's, one nothing."""
+    """A stand-in for the chains: a shade for each class; a third is the next one's, a third nothing, half unclear."""
     images = np.full((n, 784), (digit + 1) / 11, np.float32)
     images[1::3] = (digit + 2) / 11
     images[2::3] = 0
+    images[::2, -1] = 1
     return images
 
 
-def read_shades(images):
-    """The class of a shade; of an empty page, 0."""
-    return np.maximum(0, np.rint(11 * images[:, 0]) - 1)
+def shade_log_probs(net, images):
+    """The class of a shade, or 0 of an empty page, with nearly all probability; less where the dream is unclear."""
+    seen = np.clip(np.rint(11 * images[:, 0]) - 1, 0, 9).astype(int)
+    sure = np.where(images[:, -1:] == 1, 0.8, 0.99)
+    return np.log(np.where(seen[:, None] == np.arange(10), sure, (1 - sure) / 9))
 
 
-def test_dreams_carry_the_label_that_the_net_reads_in_them_and_none_is_an_empty_page(monkeypatch, call):
+def test_dreams_carry_the_label_that_the_net_is_sure_of_and_none_is_an_empty_page(monkeypatch, call):
     monkeypatch.setattr(cli, "generate", shades)
-    monkeypatch.setattr(cli, "predict", lambda net, images: read_shades(images))
+    monkeypatch.setattr(cli, "label_log_probs", shade_log_probs)
     store.save(picture_net(), "net.npz")
     call("data", "dream", "net.npz")
     dreamed = data.load("dreamed")
     for images, labels in ((dreamed.train_images, dreamed.train_labels), (dreamed.test_images, dreamed.test_labels)):
-        np.testing.assert_array_equal(read_shades(images), labels)
+        np.testing.assert_array_equal(np.rint(11 * images[:, 0]) - 1, labels)
+        assert images.max(axis=1).max() < 1  # neither an unclear one nor the shade after the last
         assert images.mean(axis=1).min() > 0
 
 
-def test_a_net_that_cannot_read_its_dreams_writes_none(monkeypatch, capsys, call, tmp_path):
+def test_a_net_that_is_not_sure_of_its_dreams_writes_none(monkeypatch, capsys, call, tmp_path):
     monkeypatch.setattr(cli, "DREAM_STEPS", 1)
     store.save(picture_net(), "net.npz")
-    assert cli.main(["data", "dream", "net.npz", "--out", "mine.npz"]) == 2  # it reads the label 0 in everything
-    assert "the net reads few of its dreams of 1 as 1; train it longer." in capsys.readouterr().err
+    assert cli.main(["data", "dream", "net.npz", "--out", "mine.npz"]) == 2  # to it all labels are alike
+    assert "the net is sure of few of its dreams of 0; train it longer." in capsys.readouterr().err
     assert not (tmp_path / "mine.npz").exists()
 
 
