@@ -254,7 +254,7 @@ class _TorchUpDown(_Torch):
         self.hid, self.hidprobs = torch.empty(2 * n, s.hid), torch.empty(2 * n, s.hid)
         self.penlab, self.top = torch.empty(2 * n, s.pen + s.lab), torch.empty(2 * n, s.top)
         self.vis, self.ppen, self.phid = torch.empty(2 * n, s.vis), torch.empty(n, s.pen), torch.empty(n, s.hid)
-        self.up, self.gibbs, self.down = map(self.compiled, (self.bottom_up, self.gibbs_step, self.top_down))
+        self.up, self.gibbs, self.down = (self.compiled(f) for f in (self.bottom_up, self.gibbs_step, self.top_down))
 
     def step(self, rows: slice) -> None:
         s, n, uniform = self.p.sizes, self.n, self.uniform
