@@ -595,7 +595,7 @@ def test_divergence_is_noticed_within_fifty_mini_batches(tmp_path, monkeypatch):
 
 
 def test_a_full_disk_stops_it_with_a_sentence_and_it_goes_on_when_there_is_room(tmp_path, undisturbed):
-    """A limit on the size of files: the first half of the checkpoint is written, the rest is not."""
+    """A limit on the size of files: the first half of a net or a checkpoint is written, the rest is not."""
     resource = pytest.importorskip("resource")
     with pytest.MonkeyPatch.context() as patch:
         interrupt_at(patch, [70])
@@ -606,7 +606,7 @@ def test_a_full_disk_stops_it_with_a_sentence_and_it_goes_on_when_there_is_room(
     assert half > 10_000
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (half, limits[1]))
-        with pytest.raises(InputError, match=r"cannot write .*checkpoint.npz: the disk is full; free some space"):
+        with pytest.raises(InputError, match=r"cannot write .*\.npz: the disk is full; free some space"):
             trained(tmp_path, SHORT, SMALL, resume=True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

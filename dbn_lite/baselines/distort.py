@@ -14,18 +14,18 @@ def warp(images: Images, shape: tuple[int, int], rows: Images, columns: Images) 
     images (n, height * width); rows and columns (n, height * width) in pixels; what lies outside is 0.
     """
     height, width = shape
-    n, padded = len(images), np.zeros((len(images), height + 2, width + 2), np.float32)
-    padded[:, 1:-1, 1:-1] = images.reshape(n, height, width)
-    rows = np.clip(rows + 1, 0, height + 0.999)
-    columns = np.clip(columns + 1, 0, width + 0.999)
+    n, padded = len(images), np.zeros((len(images), height + 3, width + 3), np.float32)
+    padded[:, 1:-2, 1:-2] = images.reshape(n, height, width)
+    rows = np.clip(rows + 1, 0, height + 1)  # what is farther out is as empty as the first row outside
+    columns = np.clip(columns + 1, 0, width + 1)
     top, left = rows.astype(np.int32), columns.astype(np.int32)
     down, right = rows - top, columns - left
     flat = padded.reshape(n, -1)
-    corner = top * (width + 2) + left
+    corner = top * (width + 3) + left
     stride = (np.arange(n, dtype=np.int32) * flat.shape[1])[:, None]
     at = lambda offset: flat.ravel().take(corner + stride + offset)  # noqa: E731
     upper = at(0) * (1 - right) + at(1) * right
-    lower = at(width + 2) * (1 - right) + at(width + 3) * right
+    lower = at(width + 3) * (1 - right) + at(width + 4) * right
     return (upper * (1 - down) + lower * down).astype(np.float32)
 
 
