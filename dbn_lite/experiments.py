@@ -6,7 +6,6 @@ the test error of the last net wander while it is left running at a very small r
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,9 +22,7 @@ RAISED, KEPT = "3, 6, 10", "3, 3, 3"  # the arms, as the record calls them
 LAST = 5  # epochs that the figure at the end is a mean over
 
 
-def k_effect(
-    runs: Sequence[str | Path], dataset: Dataset, out: str | Path, progress: bool = True
-) -> dict[str, Any]:
+def k_effect(runs: Sequence[str | Path], dataset: Dataset, out: str | Path, progress: bool = True) -> dict[str, Any]:
     """Up-down with 3, 6 and 10 Gibbs iterations against a control that keeps 3, at the same rates for as many epochs.
 
     Each of `runs`, the folder of a finished run of the paper preset, is one arm. Its control goes on from the weights
@@ -45,11 +42,9 @@ def k_effect(
     result: dict[str, Any] = {"ends": {RAISED: {}, KEPT: {}}}
     rows: list[dict[str, Any]] = []
     for folder, seed in zip(map(Path, runs), seeds, strict=True):
-        started = folder / f"{stem.name}.npz"
-        arms = {
-            RAISED: [row for row in _log(folder) if row["stage"] in over],
-            KEPT: _from_net(started, at[1], control, dataset, seed, Path(out) / f"seed{seed}", progress).log,
-        }
+        started, after = folder / f"{stem.name}.npz", Path(out) / f"seed{seed}"
+        _from_net(started, at[1], control, dataset, seed, after, progress)
+        arms = {RAISED: [row for row in record.epochs(folder) if row["stage"] in over], KEPT: record.epochs(after)}
         for arm, log in arms.items():
             rows += [{"arm": "both" if row["stage"] == stem.name else arm, "seed": seed, **row} for row in log]
             result["ends"][arm][str(seed)] = float(np.mean([row["validation_error"] for row in log[-LAST:]]))
@@ -66,7 +61,8 @@ def left_running(
     run and the record, left-running.json, are in the folder `out`; called again, it goes on where it stopped. Raises
     InputError like `k_effect`.
     """
-    paper, seed, at = preset_named("paper"), _seed_of(folder, dataset), len(preset_named("paper").stages) - 1
+    paper, seed, out = preset_named("paper"), _seed_of(folder, dataset), Path(out)
+    at = len(paper.stages) - 1
     last = replace(
         paper.stages[at],
         name="left running",
@@ -76,13 +72,14 @@ def left_running(
         record_every=1,
     )
     preset = replace(paper, name="left running", stages=(*paper.stages[:at], last))
-    run = _from_net(Path(folder) / "net.npz", at, preset, dataset, seed, Path(out) / "run", progress)
-    fewest = min(run.log, key=lambda row: row["train_error"])
+    run = _from_net(Path(folder) / "net.npz", at, preset, dataset, seed, out / "run", progress)
+    rows = record.epochs(run.out)
+    fewest = min(rows, key=lambda row: row["train_error"])
     result = {
         "settings": {"learning_rate": rate, "epochs": epochs, "seed": seed},
         "test_error_at_fewest_training_errors": fewest["test_error"],
     }
-    record.write(result | record.origin() | {"seconds": run.seconds, "rows": run.log}, Path(out) / "left-running.json")
+    record.write(result | record.origin() | {"seconds": run.seconds, "rows": rows}, out / "left-running.json")
     return result
 
 
@@ -91,10 +88,6 @@ def _seed_of(folder: str | Path, dataset: Dataset) -> int:
     if str(about.get("data")).split(",")[0] != dataset.name or about.get("preset") != preset_named("paper").as_json():
         raise InputError(f"{folder} is no run of the paper preset on {dataset.name}; give the folder of one.")
     return int(about["seed"])
-
-
-def _log(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 def _from_net(

@@ -38,8 +38,7 @@ def of_run(folder: str | Path, dataset: Dataset, commit: str | None = None) -> d
     settings = state["settings"]
     if settings["data"].split(",")[0] != dataset.name:
         raise InputError(f"{folder} is a run on {settings['data']}; record it with that data, not {dataset.name}.")
-    log = folder / "log.jsonl"
-    rows = [_row(json.loads(line)) for line in log.read_text(encoding="utf-8").splitlines()]
+    rows = epochs(folder)
     left = settings["preset"]["stages"][state["stage_index"] :]
     nets = _nets(folder, arrays, greedy_over=not any(stage["layer"] for stage in left))
     guesses = {name: predict(net, dataset.test_images) if net else None for name, net in nets.items()}
@@ -47,7 +46,7 @@ def of_run(folder: str | Path, dataset: Dataset, commit: str | None = None) -> d
         "finished": nets["final"] is not None,
         "settings": {"preset": settings["preset"], "data": settings["data"], "backend": settings["backend"]},
         "seed": settings["seed"],
-        **origin(log.stat().st_mtime),
+        **origin((folder / "log.jsonl").stat().st_mtime),
         "seconds": rows[-1]["seconds"] if rows else 0.0,
         "test_images": len(dataset.test_labels),
     }
@@ -87,9 +86,10 @@ def _worth(
     return found
 
 
-def _row(logged: dict[str, Any]) -> dict[str, Any]:
-    """A line of the log with every kind of error, None where it was not measured."""
-    return logged | {name: round(logged[name], 4) if name in logged else None for name in ERRORS}
+def epochs(folder: str | Path) -> list[dict[str, Any]]:
+    """Every epoch that a run has logged, with every kind of error in percent, None where it was not measured."""
+    rows = map(json.loads, (Path(folder) / "log.jsonl").read_text(encoding="utf-8").splitlines())
+    return [row | {name: round(row[name], 4) if name in row else None for name in ERRORS} for row in rows]
 
 
 def _digits(guesses: dict[str, np.ndarray | None]) -> dict[str, str | None]:
