@@ -15,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from . import backend, bench, data, experiments, plot, reproduce, sources, store, train
+from .cure import N_BATCHES, cure
 from .dbn import DBN, METHODS, generate, label_log_probs, predict
 from .errors import InputError
 from .files import atomic_write, expect_writable
@@ -107,6 +108,12 @@ def _parser() -> argparse.ArgumentParser:
     of_experiment.add_argument("--data", default="mnist", help=sets)
     of_experiment.add_argument("--epochs", type=int, default=None, help="of left-running (default: 100)")
     of_experiment.add_argument("--out", type=Path, required=True, metavar="DIR", help="of the runs and the record")
+
+    of_cure = add("cure", _cure, "teach a net that dreams of empty pages to stay at digits (chapter 7)")
+    of_cure.add_argument("net", metavar="NET.npz")
+    of_cure.add_argument("--data", default="auto", help=sets)
+    of_cure.add_argument("--seed", type=int, default=0)
+    of_cure.add_argument("--out", type=Path, required=True, metavar="CURED.npz")
 
     of_bench = add("bench", _bench, "seconds a mini-batch, as a ratio to the matrix products alone")
     of_bench.add_argument("--out", type=Path, default=None, metavar="FILE.json", help="also write all rows there")
@@ -243,6 +250,14 @@ def _experiment(a: argparse.Namespace) -> dict[str, Any]:
     if len(a.runs) > 1:
         raise InputError(f"left-running takes one run, not {len(a.runs)}; give the folder of one.")
     return experiments.left_running(a.runs[0], dataset, a.out, a.epochs or 100, progress=progress)
+
+
+def _cure(a: argparse.Namespace) -> dict[str, Any]:
+    net, dataset = store.load(a.net), data.load(a.data)
+    expect_writable(a.out)
+    about = {"data": dataset.name, "mini_batches": N_BATCHES, "seed": a.seed}
+    store.save(cure(net, dataset, a.seed, progress=not a.json), a.out, **store.read_meta(a.net), cure=about)
+    return {"written": str(a.out), **about}
 
 
 def _bench(a: argparse.Namespace) -> dict[str, Any]:

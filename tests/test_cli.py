@@ -365,6 +365,16 @@ def test_experiments_go_on_from_a_run_and_leave_their_record(call, monkeypatch):
     assert len(json.loads(Path("left/left-running.json").read_text())["rows"]) == 2
 
 
+def test_cure_writes_another_net_beside_the_one_it_is_given(call):
+    call("train", "--preset", "tiny", "--data", "dreamed", "--out", "run")
+    result = call("cure", "run/net.npz", "--data", "dreamed", "--seed", 2, "--out", "cured.npz")
+    assert result == {"written": "cured.npz", "data": "dreamed", "mini_batches": 440, "seed": 2}
+    about, before = meta_of("cured.npz"), meta_of("run/net.npz")
+    assert about.pop("cure") == {"data": "dreamed", "mini_batches": 440, "seed": 2}
+    assert about == before
+    assert any((a != arrays_of("run/net.npz")[name]).any() for name, a in arrays_of("cured.npz").items())
+
+
 def test_the_command_is_installed_under_its_name():
     (entry,) = importlib.metadata.entry_points(group="console_scripts", name="dbn-lite")
     assert entry.load() is cli.main
@@ -452,6 +462,8 @@ def test_ctrl_c_while_training_says_how_to_go_on(call, monkeypatch, capsys, tmp_
         ("experiment left-running a --data dreamed --epochs 0 --out k", "0 epochs are nothing to run; ask for at"),
         ("data dream broken.npz", "broken.npz is not an .npz file of plain arrays"),
         ("data dream net.npz --out missing/x.npz", "cannot write missing/x.npz: the folder missing does not exist"),
+        ("cure small.npz --data dreamed --out x.npz", "a net of 256 pixels and 10 labels does not fit dreamed; choose"),
+        ("cure net.npz --data dreamed --out missing/x.npz", "cannot write missing/x.npz: the folder missing does not"),
         ("bench --out missing/x.json", "cannot write missing/x.json: the folder missing does not exist; make it"),
         ("data dream", "does not exist; give the path of an .npz file"),
         ("data dream net.npz --seed -1", "the seed is -1"),

@@ -9,6 +9,7 @@ import literal
 import numpy as np
 import pytest
 from test_figures import (  # noqa: F401
+    CURED,
     GREEDY,
     IMAGES,
     LABELS,
@@ -149,6 +150,38 @@ def test_mind_starts_free_from_images_and_drawings(browser: Any, site: str, fold
     visit.choose("Start from", "your drawing")
     stroke(visit, (50, 60), (200, 220))
     agrees(np.float32(as_mnist_was_made(ink(visit))).ravel(), 8, np.full(10, 0.1))
+    visit.close()
+
+
+def test_mind_goes_on_in_the_other_memory_from_where_the_chains_stand(
+    browser: Any,  # noqa: F811
+    site: str,  # noqa: F811
+    folder: Path,  # noqa: F811
+) -> None:
+    visit, asked = Opened(browser, site, folder, "mind"), []
+    visit.page.on("request", lambda request: asked.append(Path(request.url.split("?")[0]).name))
+    rng = Replayed(visit, 3)
+    chain = dbn.start_from_noise(NET, 3, 1, rng)
+
+    def agrees(t: int, net: dbn.DBN) -> None:
+        visit.says(f"{t} iterations")
+        view = dbn.down_pass(net, chain[:, :40], Replayed(visit, 100 * t + 3))[0]
+        assert np.abs(visit.activity("What it has in mind, chain 3") - view).max() < 0.006
+        energy = dbn.label_free_energies(net, chain[:, :40])[0, 3]
+        assert numbers(visit.text(".dbn-chains .dbn-card:nth-child(4)"))[0] == pytest.approx(energy, abs=0.06)
+
+    visit.press("Step")
+    dbn.memory_step(NET, chain, rng, clamped=True)
+    agrees(1, NET)
+    visit.choose("Memory", "after its cure")
+    visit.page.wait_for_timeout(300)
+    assert asked == ["cured.bin"]  # not before it is asked for
+    agrees(1, CURED)
+    visit.press("Step")
+    dbn.memory_step(CURED, chain, rng, clamped=True)
+    agrees(2, CURED)
+    visit.choose("Memory", "as the paper trains it")
+    agrees(2, NET)
     visit.close()
 
 

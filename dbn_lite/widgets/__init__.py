@@ -301,13 +301,29 @@ class UpDown(_OfNet):
 
 
 class Mind(_OfNet):
-    """Ten chains of a net's top memory side by side, labels clamped or free: what each has in mind."""
+    """Ten chains of a net's top memory side by side, labels clamped or free: what each has in mind.
+
+    With `cured`, another net of the same sizes, the chains can go on in that one's memory from where they stand.
+    """
 
     NAME = "mind"
     CAPTION = (
         "Ten chains in the top memory, each with a label held on: the picture that its state stands for, the state of "
         "the top units, the probability of each label, and the free energy F."
     )
+
+    def __init__(
+        self,
+        net: DBN,
+        images: np.ndarray | None = None,
+        labels: np.ndarray | None = None,
+        cured: DBN | None = None,
+        **options: Any,
+    ):
+        if cured and cured.sizes != net.sizes:
+            raise InputError(f"chains cannot go on from layers of {net.sizes} in {cured.sizes}; give nets of one size.")
+        super().__init__(net, images, labels, cured=cured is not None, **options)
+        self.models |= {"cured": cured} if cured else {}
 
     def still(self) -> Picture:
         """A column for each label: coin flips, then what the chain has in mind every 40 iterations."""

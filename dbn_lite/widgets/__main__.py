@@ -1,4 +1,4 @@
-"""Lay the live figures out beside the pages: `python -m dbn_lite.widgets FOLDER [--net NET.npz] [--greedy NET.npz]`."""
+"""Lay the live figures out beside the pages: `python -m dbn_lite.widgets FOLDER [--net NET.npz] ...`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ from dbn_lite.errors import InputError
 
 from .bundle import pack, script, style
 
-SHIPPED = {"net": store.shipped, "greedy": lambda: sources.shipped("trained/greedy.npz")}  # as the figures call them
+SHIPPED = {  # as the figures call them
+    "net": store.shipped,
+    "greedy": lambda: sources.shipped("trained/greedy.npz"),
+    "cured": lambda: sources.shipped("trained/cured.npz"),
+}
 EXAMPLES = 10  # test images of each class that go with each net
 
 

@@ -4,7 +4,8 @@ DBN.figure("mind", {
   title: "What ten chains have in mind",
   nets: ["net"],
   render(fig) {
-    const net = () => fig.nets.net, { meta: { shape }, top: { nLabels, nHid, nVis }, labels } = net();
+    let which = "net";
+    const net = () => fig.nets[which], { meta: { shape }, top: { nLabels, nHid, nVis }, labels } = net();
     const nPen = nVis - nLabels, row = DBN.set(fig.row(), { class: "dbn-row dbn-chains" });
     let chains, t;
     const cards = Array.from({ length: nLabels }, (_, i) => {
@@ -41,6 +42,13 @@ DBN.figure("mind", {
     const player = fig.player({ step, reset, rate: () => Number(rate.value) }), again = () => player.reset();
     const rate = fig.slider("Iterations a second", { min: 1, max: 60, value: 30 });
     const held = fig.toggle("Labels clamped", true, clamp);
+    // The chains stay where they are: whatever happens next is the other memory's doing.
+    const memories = [["net", "as the paper trains it"], ["cured", "after its cure"]];
+    if (!fig.live || fig.options.cured) fig.choice("Memory", memories, which, async (name) => {
+      if (!(await fig.need(name))) return;
+      which = name;
+      fig.redraw();
+    });
     const own = [...(labels ? [["each", "one of each"]] : []), ["drawing", "your drawing"]];
     const start = DBN.starts(fig, net(), own, "noise", again), seed = fig.seed(again);
     fig.onDraw(() => {

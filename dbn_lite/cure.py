@@ -1,0 +1,67 @@
+"""A cure for chains that end at an empty page (chapter 7): up-down in which a few are never sent back to the data.
+
+The paper has nothing of the kind. In persistent contrastive divergence (Tieleman 2008) every chain goes on from where
+it stands; here a few do, and the others keep to the data.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from tqdm import tqdm
+
+from . import backend
+from .data import Dataset
+from .dbn import DBN, from_arrays
+from .errors import InputError
+from .presets import preset_named
+from .train import split_for
+from .updown import UpDown
+
+N_BATCHES = 440  # one sweep of 44,000 images
+
+
+class Wandering(UpDown):
+    """Up-down in which the first `n_wandering` chains go on from where the last mini-batch left them."""
+
+    def __init__(self, net: DBN, batch_size: int, n_wandering: int = 10) -> None:
+        if not 0 <= n_wandering <= batch_size:
+            raise InputError(f"{n_wandering} of {batch_size} chains cannot wander; let 0 to {batch_size} of them.")
+        super().__init__(net, batch_size)
+        self.wandering = backend.current().zeros(n_wandering, net.sizes[3])  # they set out with no top unit on
+
+    def gibbs_sampling(self, numCDiters: int, rng: backend.Random) -> None:
+        """The negative phase from the wake states on, but for the chains that wander.
+
+        Raises InputError for a single iteration: the last one draws no top states, so a chain would stand still.
+        """
+        if numCDiters < 2 and len(self.wandering):
+            raise InputError(f"chains do not wander in {numCDiters} Gibbs iteration; take at least 2.")
+        start = self.topstates[: len(self.wandering)]
+        start[...] = self.wandering
+        super().gibbs_sampling(numCDiters, rng)
+        self.wandering[...] = start
+
+
+def cure(net: DBN, dataset: Dataset, seed: int = 0, n_batches: int = N_BATCHES, progress: bool = True) -> DBN:
+    """A copy of a net after so many mini-batches of `Wandering`: rate and all as the paper's last stage begins.
+
+    The mini-batches are those of a run with that seed, sweep after sweep in one order; a minute's work on two cores.
+    Raises InputError for a net that does not fit the images or their labels.
+    """
+    ops, preset = backend.current(), preset_named("paper")
+    if (net.sizes[0], net.n_labels) != (dataset.train_images.shape[1], dataset.n_classes):
+        raise InputError(
+            f"a net of {net.sizes[0]} pixels and {net.n_labels} labels does not fit {dataset.name}; choose other data."
+        )
+    stage, size = preset.stages[-1], preset.batch_size
+    parts = split_for(dataset, seed, size)
+    images = ops.asarray(parts.train_images)
+    targets = ops.asarray(np.eye(dataset.n_classes)[parts.train_labels])
+    cured = from_arrays({name: ops.to_numpy(a) for name, a in net.arrays().items()})
+    learner, rng = Wandering(cured, size), ops.random(seed, "cure")
+    order = np.random.default_rng([seed, 4]).permutation(len(images) // size)
+    for batch in tqdm(np.resize(order, n_batches), desc="wandering", unit="mini-batch", disable=not progress):
+        rows = slice(batch * size, (batch + 1) * size)
+        settings = stage.n_gibbs, stage.learning_rate[0], stage.momentum[1], stage.weight_decay
+        learner.step(images[rows], targets[rows], rng, *settings)
+    return cured

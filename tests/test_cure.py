@@ -1,0 +1,135 @@
+"""The cure: a few chains go on from where they stand, all else is up-down, and a valley without images empties."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from easy import arrays_of, noisy_prototypes
+from tiny import LAB, VIS, nets
+
+from dbn_lite import backend, data, dbn, exact, presets, sources, store
+from dbn_lite.cure import Wandering, cure
+from dbn_lite.errors import InputError
+from dbn_lite.updown import UpDown
+
+DIGITS = noisy_prototypes(300, 100, (8, 8))
+
+
+def mini_batches(n, batch_size=20, seed=0):
+    """Images and labels for n mini-batches of the tiny net."""
+    rng, ops = np.random.default_rng(seed), backend.current()
+    for _ in range(n):
+        labels = np.eye(LAB)[rng.integers(LAB, size=batch_size)]
+        yield ops.asarray(rng.random((batch_size, VIS))), ops.asarray(labels)
+
+
+def test_the_first_chains_go_on_from_where_they_stand_and_the_others_from_the_data(monkeypatch):
+    began, ended, below = [], [], UpDown.gibbs_sampling
+
+    def watched(self, n_gibbs, rng):
+        began.append((self.topstates.copy(), from_data))
+        below(self, n_gibbs, rng)
+        ended.append(self.topstates.copy())
+
+    monkeypatch.setattr(UpDown, "gibbs_sampling", watched)
+    learner = Wandering(nets()[0], 20, n_wandering=5)
+    rng, bottom_up = backend.current().random(0), learner.bottom_up_pass
+
+    def bottom_up_pass(images, rng):
+        nonlocal from_data
+        bottom_up(images, rng)
+        from_data = learner.topstates.copy()
+
+    learner.bottom_up_pass, from_data = bottom_up_pass, None
+    for images, targets in mini_batches(4):
+        learner.step(images, targets, rng, 3, 0.1)
+    assert (began[0][0][:5] == 0).all()
+    for (start, seen), before in zip(began[1:], ended[:-1], strict=True):
+        np.testing.assert_array_equal(start[:5], before[:5])
+        np.testing.assert_array_equal(start[5:], seen[5:])
+    assert any((start[:5] != seen[:5]).any() for start, seen in began)
+
+
+def test_with_no_chain_that_wanders_it_is_up_down_to_the_bit():
+    ended = []
+    for learner in (UpDown(nets()[0], 20), Wandering(nets()[0], 20, n_wandering=0)):
+        rng = backend.current().random(3)
+        for images, targets in mini_batches(5):
+            learner.step(images, targets, rng, 1, 0.1, 0.5, 1e-3)
+        ended.append(learner.net.arrays())
+    for name, a in ended[0].items():
+        np.testing.assert_array_equal(a, ended[1][name])
+
+
+def in_the_valley(net):
+    """The exact probability of penultimate states with most units off, where no image leads."""
+    memory = exact.top_machine({name: np.float64(a) for name, a in net.arrays().items()})
+    p = np.exp(exact.log_prob(memory))
+    return p[memory.v_states[:, : net.n_pen].sum(axis=1) < 2].sum()
+
+
+def test_a_valley_that_no_image_visits_empties_when_some_chains_wander():
+    """The penultimate units are all on for any image; the memory finds them all off far more probable."""
+    sign = {"penrecbiases": 8.0, "hidpen": 0.0, "pentop": -4.0, "topbiases": 6.0, "labtop": 0.0, "pengenbiases": 5.0}
+    start, left = nets(scale=0.3, **sign)[0], {}
+    assert in_the_valley(start) > 0.9
+    for name, kind in (("up-down", UpDown), ("wandering", Wandering)):
+        learner, rng = kind(dbn.from_arrays(start.arrays()), 20), backend.current().random(1)
+        for images, targets in mini_batches(800):
+            learner.step(images, targets, rng, 2, 0.02)
+        left[name] = in_the_valley(learner.net)
+    assert left["up-down"] > 0.9
+    assert left["wandering"] < 0.2
+
+
+@pytest.mark.parametrize("n", [-1, 21])
+def test_more_chains_than_there_are_cannot_wander(n):
+    with pytest.raises(InputError, match=f"{n} of 20 chains cannot wander; let 0 to 20 of them"):
+        Wandering(nets()[0], 20, n_wandering=n)
+
+
+def test_a_single_iteration_is_refused_because_no_chain_would_move():
+    learner = Wandering(nets()[0], 20)
+    (images, targets), *_ = mini_batches(1)
+    with pytest.raises(InputError, match="chains do not wander in 1 Gibbs iteration; take at least 2"):
+        learner.step(images, targets, backend.current().random(0), 1, 0.1)
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """A net for the easy digits, and a paper preset with their size of mini-batch."""
+    monkeypatch.setitem(presets.PRESETS, "paper", replace(presets.PRESETS["paper"], batch_size=20))
+    rng, (vis, hid, pen, top, lab) = np.random.default_rng(0), (64, 20, 15, 30, 10)
+    sizes = dict(zip(("vis", "hid", "pen", "top", "lab"), (vis, hid, pen, top, lab), strict=True))
+    shapes = {n: [sizes[part] for part in (n[:3], n[3:]) if part in sizes] for n in store.NAMES}
+    return dbn.from_arrays({name: rng.normal(scale=0.1, size=shape) for name, shape in shapes.items()})
+
+
+def test_the_net_that_is_cured_stays_as_it_was_and_the_same_seed_gives_the_same_cure(small):
+    before = {name: a.copy() for name, a in small.arrays().items()}
+    one, same, other = (cure(small, DIGITS, seed, 30, progress=False).arrays() for seed in (0, 0, 1))
+    for name, a in small.arrays().items():
+        np.testing.assert_array_equal(a, before[name])
+        np.testing.assert_array_equal(one[name], same[name])
+        assert (one[name] != a).any()
+        assert (one[name] != other[name]).any()
+
+
+def test_a_net_of_other_images_or_labels_is_refused(small):
+    with pytest.raises(InputError, match="a net of 64 pixels and 10 labels does not fit prototypes; choose other data"):
+        cure(small, noisy_prototypes(300, 100, (4, 4)))
+
+
+def test_what_ships_is_the_cure_of_the_net_that_ships_and_keeps_off_the_empty_page():
+    paper, path = store.read_meta(store.shipped()), sources.shipped("trained/cured.npz")
+    about = store.read_meta(path)
+    assert about.pop("cure") == {"data": "mnist", "mini_batches": 440, "seed": 0}
+    assert about == paper
+    moved = {n: np.abs(a - arrays_of(store.shipped())[n]).max() for n, a in arrays_of(path).items()}
+    assert 0 < max(moved.values()) < 1
+    digits = data.load("dreamed")
+    least_ink = np.quantile(digits.test_images.sum(axis=1), 0.001)
+    held = np.repeat(np.arange(10), 4)
+    seen = dbn.evolve(store.load(path), held, len(held), every=600, columns=2)[-1]
+    assert (seen.sum(axis=1) < least_ink).mean() <= 0.05
+    assert (dbn.predict(store.load(store.shipped()), seen) == held).mean() > 0.6
