@@ -21,7 +21,10 @@ N_BATCHES = 440  # one sweep of 44,000 images
 
 
 class Wandering(UpDown):
-    """Up-down in which the first `n_wandering` chains go on from where the last mini-batch left them."""
+    """Up-down in which the first `n_wandering` chains go on from where the last mini-batch left them.
+
+    A mini-batch moves them on by one iteration less than it takes, because the top states of the last are not drawn.
+    """
 
     def __init__(self, net: DBN, batch_size: int, n_wandering: int = 10) -> None:
         if not 0 <= n_wandering <= batch_size:
@@ -43,9 +46,10 @@ class Wandering(UpDown):
 
 
 def cure(net: DBN, dataset: Dataset, seed: int = 0, n_batches: int = N_BATCHES, progress: bool = True) -> DBN:
-    """A copy of a net after so many mini-batches of `Wandering`: rate and all as the paper's last stage begins.
+    """A copy of a net after so many mini-batches of `Wandering`, a minute's work on two cores.
 
-    The mini-batches are those of a run with that seed, sweep after sweep in one order; a minute's work on two cores.
+    Gibbs iterations, first rate, later momentum and decay are those of the last stage of the preset `paper`; the
+    mini-batches are the balanced ones of its first stages for a run with that seed, sweep after sweep in one order.
     Raises InputError for a net that does not fit the images or their labels.
     """
     ops, preset = backend.current(), preset_named("paper")

@@ -173,8 +173,9 @@ def test_mind_goes_on_in_the_other_memory_from_where_the_chains_stand(
     visit.press("Step")
     dbn.memory_step(NET, chain, rng, clamped=True)
     agrees(1, NET)
-    visit.choose("Memory", "after its cure")
-    visit.page.wait_for_timeout(300)
+    with visit.page.expect_response("**/cured.bin*"):
+        visit.choose("Memory", "after its cure")
+    visit.says("1 iterations, cured.")
     assert asked == ["cured.bin"]  # not before it is asked for
     agrees(1, CURED)
     visit.press("Step")
@@ -182,6 +183,32 @@ def test_mind_goes_on_in_the_other_memory_from_where_the_chains_stand(
     agrees(2, CURED)
     visit.choose("Memory", "as the paper trains it")
     agrees(2, NET)
+    visit.close()
+
+
+def test_a_memory_that_cannot_be_loaded_is_said_and_the_other_stays_at_work(
+    browser: Any,  # noqa: F811
+    site: str,  # noqa: F811
+    folder: Path,  # noqa: F811
+) -> None:
+    visit, memory = Opened(browser, site, folder, "mind"), "select:has(option[value=cured])"
+    visit.page.route("**/cured.bin*", lambda route: route.abort())
+    visit.choose("Memory", "after its cure")
+    visit.says("The weights could not be loaded")
+    assert visit.page.locator(memory).input_value() == "net"
+    visit.press("Step")
+    visit.says("1 iterations. The states")
+    visit.says("The weights could not be loaded")  # still, for it was said in passing
+    visit.page.unroute("**/cured.bin*")
+    slow = lambda route: (visit.page.wait_for_timeout(300), route.continue_())  # noqa: E731
+    visit.page.route("**/cured.bin*", slow)
+    visit.page.locator(memory).select_option("cured")
+    visit.page.locator(memory).select_option("net")  # before the other has come
+    visit.page.wait_for_timeout(800)
+    assert "cured" not in visit.text(".dbn-status")
+    assert "could not" not in visit.text(".dbn-status")
+    visit.choose("Memory", "after its cure")
+    visit.says("1 iterations, cured.")
     visit.close()
 
 

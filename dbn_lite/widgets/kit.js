@@ -37,7 +37,7 @@ Object.assign(DBN, (() => {
   class Figure {
     constructor(host, name, spec, source, nets) {
       const { options, live } = source; // live: in a notebook, on Python objects
-      Object.assign(this, { options, live, source, nets, drawings: [], players: [] });
+      Object.assign(this, { options, live, source, nets, drawings: [], players: [], asking: {}, trouble: "" });
       this.stage = h("div", { class: "dbn-stage" });
       this.controls = h("div", { class: "dbn-controls" });
       this.status = h("p", { class: "dbn-status", role: "status" });
@@ -63,11 +63,14 @@ Object.assign(DBN, (() => {
 
     /** Another net, on demand, with progress in the status line; a failure is said there and gives null. */
     async need(name) {
+      this.trouble = "";
+      const tell = (part) => this.say(`Loading weights: ${Math.floor(100 * part)} %.`);
+      const ask = () => this.source.load(name, tell).finally(() => delete this.asking[name]);
       try {
-        this.nets[name] ??= await this.source.load(name, (part) => this.say(`Loading weights: ${Math.floor(100 * part)} %.`));
-        return this.nets[name];
+        return (this.nets[name] ??= await (this.asking[name] ??= ask())); // asked twice in a hurry, it comes once
       } catch (error) {
-        this.say(`The weights could not be loaded: ${error.message}. Choose again to retry.`);
+        this.trouble = ` The weights could not be loaded: ${error.message}. Choose again to retry.`;
+        this.redraw();
         return null;
       }
     }
@@ -164,9 +167,9 @@ Object.assign(DBN, (() => {
       return player;
     }
 
-    /** The text alternative of the moment, in words, below the figure. */
+    /** The text alternative of the moment, in words, below the figure; what could not be loaded stays said. */
     say(text) {
-      if (this.status.textContent !== text) this.status.textContent = text;
+      if (this.status.textContent !== text + this.trouble) this.status.textContent = text + this.trouble;
     }
 
     // Drawing. Whatever depends on the state is drawn by functions handed to onDraw; redraw() runs them in the next frame.

@@ -4,10 +4,9 @@ DBN.figure("mind", {
   title: "What ten chains have in mind",
   nets: ["net"],
   render(fig) {
-    let which = "net";
+    let chains, t, which = "net";
     const net = () => fig.nets[which], { meta: { shape }, top: { nLabels, nHid, nVis }, labels } = net();
     const nPen = nVis - nLabels, row = DBN.set(fig.row(), { class: "dbn-row dbn-chains" });
-    let chains, t;
     const cards = Array.from({ length: nLabels }, (_, i) => {
       const into = fig.card("", row), facts = DBN.h("span");
       const units = (what, n, square) => fig.units(`${what}, chain ${i}`, n, { wide: 84, into, shape: square });
@@ -42,12 +41,11 @@ DBN.figure("mind", {
     const player = fig.player({ step, reset, rate: () => Number(rate.value) }), again = () => player.reset();
     const rate = fig.slider("Iterations a second", { min: 1, max: 60, value: 30 });
     const held = fig.toggle("Labels clamped", true, clamp);
-    // The chains stay where they are: whatever happens next is the other memory's doing.
     const memories = [["net", "as the paper trains it"], ["cured", "after its cure"]];
-    if (!fig.live || fig.options.cured) fig.choice("Memory", memories, which, async (name) => {
-      if (!(await fig.need(name))) return;
-      which = name;
-      fig.redraw();
+    const memory = (fig.live ? fig.options.cured : DBN.shipped.cured) && fig.choice("Memory", memories, which, async (name) => {
+      if (!(await fig.need(name))) memory.value = which;
+      which = memory.value; // another may have been chosen while this one was on its way
+      fig.redraw(); // the chains stay where they are
     });
     const own = [...(labels ? [["each", "one of each"]] : []), ["drawing", "your drawing"]];
     const start = DBN.starts(fig, net(), own, "noise", again), seed = fig.seed(again);
@@ -65,8 +63,8 @@ DBN.figure("mind", {
         card.odds(p);
         return best;
       });
-      const speed = player.playing ? `, ${player.rate.toFixed(0)} a second` : "";
-      fig.say(`${t} iterations${speed}. The states of the chains read as ${reads.join(", ")}.`);
+      const speed = player.playing ? `, ${player.rate.toFixed(0)} a second` : "", where = which === "cured" ? ", cured" : "";
+      fig.say(`${t} iterations${speed}${where}. The states of the chains read as ${reads.join(", ")}.`);
     });
     reset();
     return { update: reset };
