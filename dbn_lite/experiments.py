@@ -47,7 +47,7 @@ def k_effect(runs: Sequence[str | Path], dataset: Dataset, out: str | Path, prog
         arms = {RAISED: [row for row in record.epochs(folder) if row["stage"] in over], KEPT: record.epochs(after)}
         for arm, log in arms.items():
             rows += [{"arm": "both" if row["stage"] == stem.name else arm, "seed": seed, **row} for row in log]
-            result["ends"][arm][str(seed)] = float(np.mean([row["validation_error"] for row in log[-LAST:]]))
+            result["ends"][arm][str(seed)] = round(float(np.mean([r["validation_error"] for r in log[-LAST:]])), 4)
         record.write(result | record.origin() | {"rows": rows}, Path(out) / "k-effect.json")
     return result
 
