@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # no arrow in the code page of a redirection is no reason to fail
     try:
-        if (getattr(arguments, "seed", 0) or 0) < 0:
+        if getattr(arguments, "seed", 0) < 0:
             raise InputError(f"the seed is {arguments.seed}; it must be 0 or more.")
         backend.use(arguments.backend)
         result = arguments.command(arguments)
@@ -112,7 +112,6 @@ def _parser() -> argparse.ArgumentParser:
     of_cure = add("cure", _cure, "teach a net that dreams of empty pages to stay at digits (chapter 7)")
     of_cure.add_argument("net", metavar="NET.npz")
     of_cure.add_argument("--data", default="auto", help=sets)
-    of_cure.add_argument("--seed", type=int, help="of mini-batches and states (default: that of the net's training)")
     of_cure.add_argument("--out", type=Path, required=True, metavar="CURED.npz")
 
     of_bench = add("bench", _bench, "seconds a mini-batch, as a ratio to the matrix products alone")
@@ -255,7 +254,7 @@ def _experiment(a: argparse.Namespace) -> dict[str, Any]:
 def _cure(a: argparse.Namespace) -> dict[str, Any]:
     net, before, dataset = store.load(a.net), store.read_meta(a.net), data.load(a.data)
     expect_writable(a.out)
-    seed = before.get("seed", 0) if a.seed is None else a.seed  # its own: what was held out for validation stays so
+    seed = before.get("seed", 0)  # its own: what was held out for validation stays so
     about = {"data": dataset.name, "mini_batches": N_BATCHES, "seed": seed}
     kept = {name: before[name] for name in ("preset", "seed", "data", "backend") if name in before}
     store.save(cure(net, dataset, seed, progress=not a.json), a.out, **kept, versions=train.versions(), cure=about)

@@ -23,7 +23,8 @@ N_BATCHES = 440  # one sweep of 44,000 images
 class Wandering(UpDown):
     """Up-down in which the first `n_wandering` chains go on from where the last mini-batch left them.
 
-    A mini-batch moves them on by one iteration less than it takes, because the top states of the last are not drawn.
+    With all of them it is wake-sleep without the contrastive start (chapter 5). A mini-batch moves them on by
+    one iteration less than it takes, because the top states of the last are not drawn.
     """
 
     def __init__(self, net: DBN, batch_size: int, n_wandering: int = 10) -> None:

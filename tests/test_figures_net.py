@@ -153,11 +153,7 @@ def test_mind_starts_free_from_images_and_drawings(browser: Any, site: str, fold
     visit.close()
 
 
-def test_mind_goes_on_in_the_other_memory_from_where_the_chains_stand(
-    browser: Any,  # noqa: F811
-    site: str,  # noqa: F811
-    folder: Path,  # noqa: F811
-) -> None:
+def test_mind_goes_on_in_its_other_memory(browser: Any, site: str, folder: Path) -> None:  # noqa: F811
     visit, asked = Opened(browser, site, folder, "mind"), []
     visit.page.on("request", lambda request: asked.append(Path(request.url.split("?")[0]).name))
     rng = Replayed(visit, 3)
@@ -186,11 +182,7 @@ def test_mind_goes_on_in_the_other_memory_from_where_the_chains_stand(
     visit.close()
 
 
-def test_a_memory_that_cannot_be_loaded_is_said_and_the_other_stays_at_work(
-    browser: Any,  # noqa: F811
-    site: str,  # noqa: F811
-    folder: Path,  # noqa: F811
-) -> None:
+def test_a_memory_that_does_not_load_is_said(browser: Any, site: str, folder: Path) -> None:  # noqa: F811
     visit, memory = Opened(browser, site, folder, "mind"), "select:has(option[value=cured])"
     visit.page.route("**/cured.bin*", lambda route: route.abort())
     visit.choose("Memory", "after its cure")

@@ -16,11 +16,7 @@ from dbn_lite.errors import InputError
 
 from .bundle import pack, script, style
 
-SHIPPED = {  # as the figures call them
-    "net": store.shipped,
-    "greedy": lambda: sources.shipped("trained/greedy.npz"),
-    "cured": lambda: sources.shipped("trained/cured.npz"),
-}
+SHIPPED = {"net": "paper.npz", "greedy": "greedy.npz", "cured": "cured.npz"}  # by the figures' names
 EXAMPLES = 10  # test images of each class that go with each net
 
 
@@ -45,9 +41,9 @@ def build(folder: Path, given: dict[str, Path | None], starts: tuple[np.ndarray,
     """
     folder.mkdir(parents=True, exist_ok=True)
     listed = {}
-    for name, shipped in SHIPPED.items():
+    for name, file in SHIPPED.items():
         try:
-            path = given.get(name) or shipped()
+            path = given.get(name) or sources.shipped(f"trained/{file}")
         except InputError as error:
             print(f"The figures go without the net {name!r}: {error}", file=sys.stderr)
             continue

@@ -61,7 +61,7 @@ Object.assign(DBN, (() => {
       this.watchers.forEach((watcher) => watcher.disconnect());
     }
 
-    /** Another net, on demand, with progress in the status line; a failure is said there and gives null. */
+    /** Another net, on demand, with progress in the status line; a failure is said there and gives nothing. */
     async need(name) {
       this.trouble = "";
       const tell = (part) => this.say(`Loading weights: ${Math.floor(100 * part)} %.`);
@@ -70,8 +70,7 @@ Object.assign(DBN, (() => {
         return (this.nets[name] ??= await (this.asking[name] ??= ask())); // asked twice in a hurry, it comes once
       } catch (error) {
         this.trouble = ` The weights could not be loaded: ${error.message}. Choose again to retry.`;
-        this.redraw();
-        return null;
+        return void this.redraw();
       }
     }
 
@@ -102,6 +101,14 @@ Object.assign(DBN, (() => {
       const input = h("select", {}, pairs.map(([key, text]) => h("option", { value: key, selected: key === value }, text)));
       input.addEventListener("change", () => changed(pairs[input.selectedIndex][0]));
       return labelled(into, label, input);
+    }
+
+    /** One of several nets, at first `at`, fetched when first chosen; where it cannot be had, the one before stays. */
+    chooseNet(label, options, changed, at = options[0][0]) {
+      const input = this.choice(label, options, at, async (name) => {
+        if (!(await this.need(name))) input.value = at;
+        changed((at = input.value)); // another may have been chosen while this one was on its way
+      });
     }
 
     /** Yes or no. Returns the checkbox. */

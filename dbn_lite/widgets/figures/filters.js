@@ -51,10 +51,7 @@ DBN.figure("filters", {
 
     const numbers = fig.nets.net.layers.map((_, i) => [i + 1, ["1 (pixels to hidden)", "2 (penultimate)", "3 (top memory)"][i]]);
     if (numbers.length > 1) fig.choice("Layer", numbers, 1, (layer) => reset({ layer, unit: 0 }));
-    const of = compared && fig.choice("Weights", [["net", "after fine-tuning"], ["greedy", "before it"]], "net", async (net) => {
-      if (!(await fig.need(net))) of.value = state.net;
-      reset({ net: of.value }); // another may have been chosen while this one was on its way
-    });
+    if (compared) fig.chooseNet("Weights", [["net", "after fine-tuning"], ["greedy", "before it"]], (net) => reset({ net }));
     const sorts = Object.entries(orders).filter(([key]) => compared || key !== "change").map(([key, [text]]) => [key, text]);
     fig.choice("Sort by", sorts, "index", async (key) => {
       if (key !== "change" || ((await fig.need("greedy")) && (await fig.need("net")))) reset({ order: key });

@@ -41,12 +41,8 @@ DBN.figure("mind", {
     const player = fig.player({ step, reset, rate: () => Number(rate.value) }), again = () => player.reset();
     const rate = fig.slider("Iterations a second", { min: 1, max: 60, value: 30 });
     const held = fig.toggle("Labels clamped", true, clamp);
-    const memories = [["net", "as the paper trains it"], ["cured", "after its cure"]];
-    const memory = (fig.live ? fig.options.cured : DBN.shipped.cured) && fig.choice("Memory", memories, which, async (name) => {
-      if (!(await fig.need(name))) memory.value = which;
-      which = memory.value; // another may have been chosen while this one was on its way
-      fig.redraw(); // the chains stay where they are
-    });
+    const two = [["net", "as the paper trains it"], ["cured", "after its cure"]], use = (name) => { which = name; fig.redraw(); };
+    if (fig.live ? fig.options.cured : DBN.shipped.cured) fig.chooseNet("Memory", two, use);
     const own = [...(labels ? [["each", "one of each"]] : []), ["drawing", "your drawing"]];
     const start = DBN.starts(fig, net(), own, "noise", again), seed = fig.seed(again);
     fig.onDraw(() => {
