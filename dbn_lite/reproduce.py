@@ -199,8 +199,9 @@ def _over_experiments(runs: Sequence[dict[str, Any]], results: Path) -> dict[int
         texts.append(control_in_words(record.read(results / "k-effect.json")))
     band = UNTOLD
     if (results / "left-running.json").is_file():
-        tests = [row["test_error"] for row in record.read(results / "left-running.json")["rows"]]
-        band = f"{min(tests):.2f} to {max(tests):.2f} % in {len(tests)} epochs"
+        left = record.read(results / "left-running.json")
+        tests = [row["test_error"] for row in left["rows"]]
+        band = f"{min(tests):.2f} to {max(tests):.2f} % in {len(tests)} epochs (seed {left['settings']['seed']} alone)"
     return {6: "; ".join(texts) or UNTOLD, 10: band}
 
 

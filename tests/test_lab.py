@@ -233,7 +233,8 @@ def test_a_machine_learns_while_the_kernel_answers(opened: Opened) -> None:
     before = filters.evaluate(LOOK)
 
     def count() -> int:
-        return int(re.search(r"([\d,]+) mini-batches", output.inner_text())[1].replace(",", ""))
+        told = output.get_by_text(re.compile(r"[\d,]+ mini-batches")).inner_text()  # waits while the line is rewritten
+        return int(re.search(r"([\d,]+) mini-batches", told)[1].replace(",", ""))
 
     def press(button: str, then: str) -> None:
         output.get_by_role("button", name=button, exact=True, disabled=False).press("Enter")  # once it can be pressed

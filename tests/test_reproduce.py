@@ -11,7 +11,7 @@ import pytest
 from easy import arrays_of, assert_same_bits, contents, error_percent, greedy, log_of, noisy_prototypes, preset, up_down
 from scipy.stats import binomtest
 
-from dbn_lite import dbn, presets, record, reproduce, store, train
+from dbn_lite import dbn, presets, record, reproduce, sources, store, train
 from dbn_lite.errors import InputError
 
 DIGITS = noisy_prototypes(900, 500, (8, 8), noise=0.25)
@@ -302,12 +302,12 @@ def test_a_net_that_never_saw_all_images_is_not_in_the_row_of_those_that_did(fin
 
 
 def test_single_experiments_are_told_when_they_are_recorded(measured, tmp_path):
-    band = {"rows": [{"epoch": e, "test_error": t} for e, t in enumerate((1.31, 1.12, 1.2), 1)]}
-    record.write(band, tmp_path / "left-running.json")
+    rows = [{"epoch": e, "test_error": t} for e, t in enumerate((1.31, 1.12, 1.2), 1)]
+    record.write({"settings": {"seed": 4}, "rows": rows}, tmp_path / "left-running.json")
     effect = {"rows": [], "ends": {"3, 6, 10": {"100": 2.0, "101": 2.2}, "3, 3, 3": {"100": 2.5, "101": 2.7}}}
     record.write(effect, tmp_path / "k-effect.json")
     rows = board(measured, [], tmp_path)
-    assert rows[10].runs == "1.12 to 1.31 % in 3 epochs"
+    assert rows[10].runs == "1.12 to 1.31 % in 3 epochs (seed 4 alone)"
     assert rows[6].runs == (
         "in the experiment k = 3, 6, 10: 2.10 ± 0.14 % (seeds 100, 101), k = 3, 3, 3: 2.60 ± 0.14 % (seeds 100, 101)"
     )
@@ -325,6 +325,14 @@ def test_the_net_to_ship_is_chosen_by_validation_among_the_finished():
     runs = [made_up(0), made_up(1, final=200), made_up(2, finished=False)]
     assert reproduce.chosen(runs)["seed"] == 1  # whatever its test error
     assert reproduce.chosen([made_up(2, finished=False)]) is None
+
+
+def test_the_nets_that_ship_are_of_the_run_that_the_rule_names():
+    named = reproduce.chosen(reproduce.recorded_runs(reproduce.results_folder()))["seed"]
+    nets = [store.shipped(), *map(sources.shipped, ("trained/greedy.npz", "trained/cured.npz"))]
+    assert [store.read_meta(path)["seed"] for path in nets] == [named] * 3
+    dreamed_by = store.load_arrays(sources.shipped(sources.DREAMED))[1]["net"]
+    assert dreamed_by["seed"] == named
 
 
 def test_runs_are_read_by_seed_and_only_those_on_the_data(tmp_path):
