@@ -111,8 +111,9 @@ def curves(
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if log_y:
         axes.set_yscale("log")
-    if len(series) > 1:
-        axes.legend(frameon=False)
+    if len(series) > 1:  # above the axes, where no line can run through it
+        columns = max(1, 60 // (6 + max(map(len, series))))  # what fits the width: 60 characters, 6 of them a line
+        figure.legend(loc="outside upper center", ncols=min(len(series), columns), frameon=False)
     return figure
 
 

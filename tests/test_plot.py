@@ -72,7 +72,7 @@ def test_curves_go_through_their_values_and_are_told_apart():
         ([1, 2], [4.0, 3.5]),
     ]
     assert (axis.get_xlabel(), axis.get_ylabel()) == ("epoch", "error, %")
-    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["train", "validation"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["train", "validation"]
     assert to_rgb(axis.lines[0].get_color()) != to_rgb(axis.lines[1].get_color())
 
 
@@ -92,7 +92,18 @@ def _numbers(line):
 
 
 def test_one_curve_needs_no_legend():
-    assert plot.curves({"error": [1.0]}, "x", "y").axes[0].get_legend() is None
+    assert plot.curves({"error": [1.0]}, "x", "y").legends == []
+
+
+@pytest.mark.parametrize("names", [["a"] * 2, ["of some length"] * 5, ["so long that it needs a line of its own"] * 3])
+def test_the_legend_of_curves_stands_above_the_axes_and_within_the_figure(names):
+    figure = plot.curves({f"{name} {i}": [1.0, 2.0] for i, name in enumerate(names)}, "x", "y")
+    figure.draw_without_rendering()
+    (legend,), (axis,) = figure.legends, figure.axes
+    box = legend.get_window_extent()
+    assert box.y0 >= axis.get_window_extent().y1
+    assert figure.bbox.x0 <= box.x0
+    assert box.x1 <= figure.bbox.x1
 
 
 def test_nothing_is_remembered():
