@@ -25,8 +25,9 @@ book: _build/book.stamp
 	@echo "The book is in _build/html: open $(CURDIR)/_build/html/index.html,"
 	@echo "or serve it with: $(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000"
 
+# The processes share the cores, so each multiplies matrices on one.
 test: _build/book.stamp
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov=dbn_lite --cov-report=term:skip-covered \
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov=dbn_lite --cov-report=term:skip-covered \
 	  --nbval-lax --nbval-current-env --nbval-cell-timeout=600 tests book
 
 lint: $(VENV)/stamp

@@ -254,7 +254,7 @@ def _experiment(a: argparse.Namespace) -> dict[str, Any]:
 def _cure(a: argparse.Namespace) -> dict[str, Any]:
     net, before, dataset = store.load(a.net), store.read_meta(a.net), data.load(a.data)
     expect_writable(a.out)
-    seed = before.get("seed", 0)  # its own: what was held out for validation stays so
+    seed = before.get("seed", 0)  # its own: the mini-batches of its first stages
     about = {"data": dataset.name, "mini_batches": N_BATCHES, "seed": seed}
     kept = {name: before[name] for name in ("preset", "seed", "data", "backend") if name in before}
     store.save(cure(net, dataset, seed, progress=not a.json), a.out, **kept, versions=train.versions(), cure=about)

@@ -1,7 +1,7 @@
-"""A cure for chains that end at an empty page (chapter 7): up-down in which a few are never sent back to the data.
+"""A cure for chains that end at an empty page (chapter 7): up-down in which some are never sent back to the data.
 
 The paper has nothing of the kind. In persistent contrastive divergence (Tieleman 2008) every chain goes on from where
-it stands; here a few do, and the others keep to the data.
+it stands; here some do, and the others keep to the data.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from .presets import preset_named
 from .train import split_for
 from .updown import UpDown
 
-N_BATCHES = 440  # one sweep of 44,000 images
+SHARE = 0.3  # of the chains of a mini-batch
+N_BATCHES = 880  # two sweeps of 44,000 images
 
 
 class Wandering(UpDown):
@@ -27,7 +28,7 @@ class Wandering(UpDown):
     one iteration less than it takes, because the top states of the last are not drawn.
     """
 
-    def __init__(self, net: DBN, batch_size: int, n_wandering: int = 10) -> None:
+    def __init__(self, net: DBN, batch_size: int, n_wandering: int) -> None:
         if not 0 <= n_wandering <= batch_size:
             raise InputError(f"{n_wandering} of {batch_size} chains cannot wander; let 0 to {batch_size} of them.")
         super().__init__(net, batch_size)
@@ -47,7 +48,7 @@ class Wandering(UpDown):
 
 
 def cure(net: DBN, dataset: Dataset, seed: int = 0, n_batches: int = N_BATCHES, progress: bool = True) -> DBN:
-    """A copy of a net after so many mini-batches of `Wandering`, a minute's work on two cores.
+    """A copy of a net after so many mini-batches of `Wandering`, two minutes' work on two cores.
 
     Gibbs iterations, first rate, later momentum and decay are those of the last stage of the preset `paper`; the
     mini-batches are the balanced ones of its first stages for a run with that seed, sweep after sweep in one order.
@@ -63,7 +64,7 @@ def cure(net: DBN, dataset: Dataset, seed: int = 0, n_batches: int = N_BATCHES, 
     images = ops.asarray(parts.train_images)
     targets = ops.asarray(np.eye(dataset.n_classes)[parts.train_labels])
     cured = from_arrays({name: ops.to_numpy(a) for name, a in net.arrays().items()})
-    learner, rng = Wandering(cured, size), ops.random(seed, "cure")
+    learner, rng = Wandering(cured, size, round(SHARE * size)), ops.random(seed, "cure")
     order = np.random.default_rng([seed, 4]).permutation(len(images) // size)
     for batch in tqdm(np.resize(order, n_batches), desc="wandering", unit="mini-batch", disable=not progress):
         rows = slice(batch * size, (batch + 1) * size)

@@ -368,9 +368,9 @@ def test_experiments_go_on_from_a_run_and_leave_their_record(call, monkeypatch):
 def test_cure_writes_another_net_beside_the_one_it_is_given(call):
     call("train", "--preset", "tiny", "--data", "dreamed", "--seed", 2, "--out", "run")
     result = call("cure", "run/net.npz", "--data", "dreamed", "--out", "cured.npz")
-    assert result == {"written": "cured.npz", "data": "dreamed", "mini_batches": 440, "seed": 2}  # the seed is its own
+    assert result == {"written": "cured.npz", "data": "dreamed", "mini_batches": 880, "seed": 2}  # the seed is its own
     about, before = meta_of("cured.npz"), meta_of("run/net.npz")
-    assert about.pop("cure") == {"data": "dreamed", "mini_batches": 440, "seed": 2}
+    assert about.pop("cure") == {"data": "dreamed", "mini_batches": 880, "seed": 2}
     figures = ("last_epoch", "best_validation_error", "seconds")  # they were the other net's
     assert about == {name: value for name, value in before.items() if name not in figures}
     assert call("cure", "cured.npz", "--data", "dreamed", "--out", "twice.npz")["seed"] == before["seed"]
