@@ -48,7 +48,7 @@ class Wandering(UpDown):
 
 
 def cure(net: DBN, dataset: Dataset, seed: int = 0, n_batches: int = N_BATCHES, progress: bool = True) -> DBN:
-    """A copy of a net after so many mini-batches of `Wandering`, two minutes' work on two cores.
+    """A copy of a net after so many mini-batches of `Wandering`, a minute or two on two cores.
 
     Gibbs iterations, first rate, later momentum and decay are those of the last stage of the preset `paper`; the
     mini-batches are the balanced ones of its first stages for a run with that seed, sweep after sweep in one order.
