@@ -28,8 +28,8 @@ def k_effect(runs: Sequence[str | Path], dataset: Dataset, out: str | Path, prog
     Each of `runs`, the folder of a finished run of the paper preset, is one arm. Its control goes on from the weights
     that the run had after its first stage of up-down, and differs in nothing but the iterations: rates, epochs and the
     order of mini-batches are the run's. The controls and the record, k-effect.json, are in the folder `out`; called
-    again, it goes on where it stopped. Raises InputError for a folder of no such run on this data, and for two of one
-    seed.
+    again, it goes on where it stopped, and what is recorded there of other seeds stays. Raises InputError for a folder
+    of no such run on this data, and for two of one seed.
     """
     paper, seeds = preset_named("paper"), [_seed_of(run, dataset) for run in runs]
     if len(set(seeds)) < len(seeds):
@@ -39,16 +39,19 @@ def k_effect(runs: Sequence[str | Path], dataset: Dataset, out: str | Path, prog
     kept = [replace(stage, n_gibbs=stem.n_gibbs) for stage in paper.stages[at[1] : until]]
     control = replace(paper, name=KEPT, stages=(*paper.stages[: at[1]], *kept))
     over = {stage.name for stage in paper.stages[at[0] : until]}
-    result: dict[str, Any] = {"ends": {RAISED: {}, KEPT: {}}}
-    rows: list[dict[str, Any]] = []
+    path = Path(out) / "k-effect.json"
+    before: dict[str, Any] = record.read(path) if path.is_file() else {"ends": {RAISED: {}, KEPT: {}}, "rows": []}
+    ends = {arm: {s: e for s, e in of.items() if int(s) not in seeds} for arm, of in before["ends"].items()}
+    rows = [row for row in before["rows"] if row["seed"] not in seeds]
+    result: dict[str, Any] = {"ends": ends}
     for folder, seed in zip(map(Path, runs), seeds, strict=True):
         started, after = folder / f"{stem.name}.npz", Path(out) / f"seed{seed}"
         _from_net(started, at[1], control, dataset, seed, after, progress)
         arms = {RAISED: [row for row in record.epochs(folder) if row["stage"] in over], KEPT: record.epochs(after)}
         for arm, log in arms.items():
             rows += [{"arm": "both" if row["stage"] == stem.name else arm, "seed": seed, **row} for row in log]
-            result["ends"][arm][str(seed)] = round(float(np.mean([r["validation_error"] for r in log[-LAST:]])), 4)
-        record.write(result | record.origin() | {"rows": rows}, Path(out) / "k-effect.json")
+            ends[arm][str(seed)] = round(float(np.mean([r["validation_error"] for r in log[-LAST:]])), 4)
+        record.write(result | record.origin() | {"rows": rows}, path)
     return result
 
 

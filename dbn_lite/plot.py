@@ -42,6 +42,13 @@ def _axes(figure: Figure, x_label: str, y_label: str) -> Axes:
     return axes
 
 
+def _legend(figure: Figure) -> None:
+    """Of the first axes, above it, where no line can run through it, in as many columns as the width has room for."""
+    handles, names = figure.axes[0].get_legend_handles_labels()
+    columns = int(11.5 * figure.get_figwidth()) // (6 + max(map(len, names)))  # in characters; a line's sample takes 6
+    figure.legend(handles, names, loc="outside upper center", ncols=max(1, min(len(names), columns)), frameon=False)
+
+
 def image_grid(
     images: np.ndarray,
     shape: tuple[int, int],
@@ -111,9 +118,8 @@ def curves(
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if log_y:
         axes.set_yscale("log")
-    if len(series) > 1:  # above the axes, where no line can run through it
-        columns = max(1, 60 // (6 + max(map(len, series))))  # what fits the width: 60 characters, 6 of them a line
-        figure.legend(loc="outside upper center", ncols=min(len(series), columns), frameon=False)
+    if len(series) > 1:
+        _legend(figure)
     return figure
 
 
@@ -126,7 +132,7 @@ def probabilities(probs: np.ndarray, found: dict[str, np.ndarray], names: Sequen
     for (name, values), colour, marker in _styles(found.items(), "oxs^v"):
         axes.plot(places, values, marker, color=colour, markersize=5, label=name)
     axes.set_xticks(places, names, rotation=90, family="monospace", fontsize="small")
-    figure.legend(loc="outside upper center", ncols=1 + len(found), frameon=False)
+    _legend(figure)
     return figure
 
 
@@ -201,7 +207,7 @@ def learning_curves(rows: Sequence[dict[str, Any]], levels: dict[str, float]) ->
         if not i or row["stage"] != rows[i - 1]["stage"]:
             axes.axvline(i + 0.5, color="#cccccc", linewidth=1, zorder=0)
             axes.text(i + 1, 1.02, row["stage"], transform=axes.get_xaxis_transform(), fontsize="small")
-    axes.legend(frameon=False)
+    _legend(figure)
     return figure
 
 
@@ -228,7 +234,7 @@ def benchmark(rows: Sequence[dict[str, Any]]) -> Figure:
             axes.vlines(places, *ends, color=colour, linewidth=1)
             axes.plot(places, ratios, marker, color=colour, markersize=5, label=name)
     panels[0].set_ylabel("time, as a ratio to the floor")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(who), frameon=False)
+    _legend(figure)
     return figure
 
 
@@ -243,7 +249,7 @@ def walks(energies: dict[str, Sequence[np.ndarray]], x_label: str, y_label: str)
         above = [np.interp(way, np.linspace(0, 1, len(line)), line - max(line[0], line[-1])) for line in lines]
         axes.plot(way, np.transpose(above), color=colour, linewidth=0.5, alpha=0.35)
         axes.plot(way, np.median(above, axis=0), color=colour, linestyle=dashes, linewidth=2.5, label=name)
-    figure.legend(loc="outside upper center", ncols=len(energies), frameon=False, fontsize="small")
+    _legend(figure)
     return figure
 
 
@@ -276,5 +282,5 @@ def against(
     axes.set_yticks([], minor=True)
     if log_x:
         axes.set_xscale("log")
-    figure.legend(loc="outside upper center", ncols=3, frameon=False)
+    _legend(figure)
     return figure

@@ -166,10 +166,13 @@ def spread(found: Sequence[tuple[int, float]], unit: str = " %", digits: int = 2
     """Mean and standard deviation over seeds in words, of (seed, value); one seed is called that."""
     if not found:
         return UNTOLD
-    values, seeds = [value for _, value in found], ", ".join(str(seed) for seed, _ in found)
-    if len(found) == 1:
-        return f"{values[0]:{sign}.{digits}f}{unit} (seed {seeds} alone)"
-    return f"{np.mean(values):{sign}.{digits}f} ± {np.std(values, ddof=1):.{digits}f}{unit} (seeds {seeds})"
+    seeds, values = zip(*found, strict=True)
+    scatter = f" ± {np.std(values, ddof=1):.{digits}f}" if len(found) > 1 else ""
+    return f"{np.mean(values):{sign}.{digits}f}{scatter}{unit} {_of_seeds(*seeds)}"
+
+
+def _of_seeds(*seeds: int) -> str:
+    return f"(seeds {', '.join(map(str, seeds))})" if len(seeds) > 1 else f"(seed {seeds[0]} alone)"
 
 
 def worse(counts: float | Sequence[int], read_outs: dict[str, Any], n: int) -> float:
@@ -201,7 +204,7 @@ def _over_experiments(runs: Sequence[dict[str, Any]], results: Path) -> dict[int
     if (results / "left-running.json").is_file():
         left = record.read(results / "left-running.json")
         tests = [row["test_error"] for row in left["rows"]]
-        band = f"{min(tests):.2f} to {max(tests):.2f} % in {len(tests)} epochs (seed {left['settings']['seed']} alone)"
+        band = f"{min(tests):.2f} to {max(tests):.2f} % in {len(tests)} epochs {_of_seeds(left['settings']['seed'])}"
     return {6: "; ".join(texts) or UNTOLD, 10: band}
 
 

@@ -55,6 +55,21 @@ def test_the_control_keeps_three_iterations_and_all_else_is_the_same(ran, tmp_pa
     assert result["ends"]["3, 6, 10"] != result["ends"]["3, 3, 3"]
 
 
+def test_what_is_recorded_of_other_seeds_stays_and_of_the_same_seed_is_replaced(ran, tmp_path):
+    other = {"arm": "both", "seed": 9, "stage": "up-down k=3", "epoch": 1}
+    ends = {"3, 6, 10": {"9": 1.5, "4": 0.0}, "3, 3, 3": {"9": 2.5, "4": 0.0}}
+    older = {"ends": ends, "rows": [other, {**other, "seed": 4}]}
+    record.write(older, tmp_path / "k-effect.json")
+    result, alone = k_effect(ran, out=tmp_path), k_effect(ran, out=tmp_path / "alone")
+    kept = record.read(tmp_path / "k-effect.json")
+    assert kept["ends"] == result["ends"]
+    for arm in ends:
+        assert result["ends"][arm] == {"9": ends[arm]["9"], **alone["ends"][arm]}
+    rows = [{n: row[n] for n in other} for row in kept["rows"]]
+    fresh = [{n: row[n] for n in other} for row in record.read(tmp_path / "alone" / "k-effect.json")["rows"]]
+    assert rows == [other, *fresh]
+
+
 def test_a_control_with_the_iterations_of_the_run_would_be_the_run_again(ran, tmp_path, monkeypatch):
     """But for the velocities, which start at rest: with no momentum it goes the run's way to the last bit."""
     stages = tuple(replace(stage, momentum=(0.0, 0.0)) for stage in SMALL.stages)
