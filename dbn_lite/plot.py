@@ -45,8 +45,13 @@ def _axes(figure: Figure, x_label: str, y_label: str) -> Axes:
 def _legend(figure: Figure) -> None:
     """Of the first axes, above it, where no line can run through it, in as many columns as the width has room for."""
     handles, names = figure.axes[0].get_legend_handles_labels()
-    columns = int(11.5 * figure.get_figwidth()) // (6 + max(map(len, names)))  # in characters; a line's sample takes 6
-    figure.legend(handles, names, loc="outside upper center", ncols=max(1, min(len(names), columns)), frameon=False)
+
+    def fits(columns: int) -> bool:  # in characters, of which the sample of a line takes 6; filled column by column
+        widths = (6 + max(map(len, column)) for column in np.array_split(names, columns))
+        return sum(widths) <= 11.5 * figure.get_figwidth()
+
+    columns = max(filter(fits, range(2, len(names) + 1)), default=1)
+    figure.legend(handles, names, loc="outside upper center", ncols=columns, frameon=False)
 
 
 def image_grid(
