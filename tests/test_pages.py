@@ -63,6 +63,7 @@ def test_page_is_sound_when_opened_from_a_folder(browser: Any, name: str) -> Non
 @pytest.mark.parametrize("name", PAGES)
 def test_page_fits_a_phone(browser: Any, site: str, name: str) -> None:
     visit = Visit(browser, site + name, site, width=390)
+    visit.page.evaluate("document.querySelectorAll('details').forEach((folded) => { folded.open = true; })")
     assert visit.page.evaluate("document.documentElement.scrollWidth") <= 390
     visit.close()
 
