@@ -21,34 +21,8 @@ SHARE = 0.3  # of the chains of a mini-batch
 N_BATCHES = 880  # two sweeps of 44,000 images
 
 
-class Wandering(UpDown):
-    """Up-down in which the first `n_wandering` chains go on from where the last mini-batch left them.
-
-    With all of them it is wake-sleep without the contrastive start (chapter 5). A mini-batch moves them on by
-    one iteration less than it takes, because the top states of the last are not drawn.
-    """
-
-    def __init__(self, net: DBN, batch_size: int, n_wandering: int) -> None:
-        if not 0 <= n_wandering <= batch_size:
-            raise InputError(f"{n_wandering} of {batch_size} chains cannot wander; let 0 to {batch_size} of them.")
-        super().__init__(net, batch_size)
-        self.wandering = backend.current().zeros(n_wandering, net.sizes[3])  # they set out with no top unit on
-
-    def gibbs_sampling(self, numCDiters: int, rng: backend.Random) -> None:
-        """The negative phase from the wake states on, but for the chains that wander.
-
-        Raises InputError for a single iteration: the last one draws no top states, so a chain would stand still.
-        """
-        if numCDiters < 2 and len(self.wandering):
-            raise InputError(f"chains do not wander in {numCDiters} Gibbs iteration; take at least 2.")
-        start = self.topstates[: len(self.wandering)]
-        start[...] = self.wandering
-        super().gibbs_sampling(numCDiters, rng)
-        self.wandering[...] = start
-
-
 def cure(net: DBN, dataset: Dataset, seed: int = 0, n_batches: int = N_BATCHES, progress: bool = True) -> DBN:
-    """A copy of a net after so many mini-batches of `Wandering`, a minute or two on two cores.
+    """A copy of a net after so many mini-batches of `UpDown` with chains that wander, a minute or two on two cores.
 
     Gibbs iterations, first rate, later momentum and decay are those of the last stage of the preset `paper`; the
     mini-batches are the balanced ones of its first stages for a run with that seed, sweep after sweep in one order.
@@ -64,7 +38,7 @@ def cure(net: DBN, dataset: Dataset, seed: int = 0, n_batches: int = N_BATCHES, 
     images = ops.asarray(parts.train_images)
     targets = ops.asarray(np.eye(dataset.n_classes)[parts.train_labels])
     cured = from_arrays({name: ops.to_numpy(a) for name, a in net.arrays().items()})
-    learner, rng = Wandering(cured, size, round(SHARE * size)), ops.random(seed, "cure")
+    learner, rng = UpDown(cured, size, n_wandering=round(SHARE * size)), ops.random(seed, "cure")
     order = np.random.default_rng([seed, 4]).permutation(len(images) // size)
     for batch in tqdm(np.resize(order, n_batches), desc="wandering", unit="mini-batch", disable=not progress):
         rows = slice(batch * size, (batch + 1) * size)

@@ -24,6 +24,7 @@ class Stage:
     until_matched: bool = False  # stop once the training error is down to that of the net it started from
     steady: int = 0  # epochs at the first learning rate before it starts to change
     record_every: int = 0  # epochs between two recordings of training and test error; 0 for never
+    wandering: float = 0.0  # the share of the chains of a mini-batch of up-down that never go back to the data
 
     def rate_in(self, epoch: int) -> float:
         """The learning rate in an epoch, counted from 0: first steady, then changing by equal ratios."""
@@ -58,6 +59,11 @@ class Preset:
                 raise InputError(f"{stage.name} has layer = {stage.layer}; give 1, 2 or 3, or 0 for up-down.")
             if min(stage.learning_rate) <= 0:
                 raise InputError(f"{stage.name} has the learning rates {stage.learning_rate}; they must be above 0.")
+            if not 0 <= stage.wandering <= 1 or (stage.wandering and (stage.layer or stage.n_gibbs < 2)):
+                raise InputError(
+                    f"{stage.name} has wandering = {stage.wandering}; give a share from 0 to 1, "
+                    f"and one above 0 only to up-down with at least 2 Gibbs iterations."
+                )
             if stage.until_matched and stage.record_every != 1:
                 raise InputError(f"{stage.name} stops by its training error; give it record_every = 1.")
             if stage.until_matched and not stage.all_images:
@@ -72,8 +78,11 @@ class Preset:
             )
 
     def as_json(self) -> dict[str, Any]:
-        """All of it, as it reads in a file: tuples are lists there."""
+        """All of it, as it reads in a file: tuples are lists there, and only chains that wander are spoken of."""
         read: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        for stage in read["stages"]:
+            if not stage["wandering"]:
+                del stage["wandering"]  # runs that are older than the setting are still runs of this preset
         return read
 
     def layers_for(self, shape: tuple[int, int]) -> tuple[int, int, int]:
@@ -128,6 +137,21 @@ PRESETS = {
                     name="all images",
                     all_images=True,
                     until_matched=True,
+                ),
+            ),
+        ),
+        Preset(
+            "dream",  # `paper` but for chains that wander, which allow fewer epochs
+            (
+                *_greedy(30, last_rate=0.01, steady=20)[:2],
+                *_top_memory(steady=18, falling=12),
+                _up_down(3, 60, (0.01, 0.01), 2e-4, record_every=10, wandering=0.3),
+                _up_down(6, 60, (0.01, 0.01), 2e-4, record_every=10, wandering=0.3),
+                _up_down(10, 60, (0.01, 0.0003), 2e-4, record_every=10, wandering=0.3),
+                replace(
+                    _up_down(10, 40, (0.001, 0.0003), 2e-4, record_every=1, wandering=0.3),
+                    name="all images",
+                    all_images=True,
                 ),
             ),
         ),

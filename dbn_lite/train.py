@@ -80,6 +80,10 @@ class GreedyLearner:
         velocity = self.learner.velocity
         return {"W": velocity.W, "vis_bias": velocity.vis_bias, "hid_bias": velocity.hid_bias}
 
+    def chains(self) -> dict[str, Array]:
+        """No chain outlives its mini-batch."""
+        return {}
+
     def reconstruction_error(self) -> float:
         """The squared error of the reconstruction, summed over units, averaged over the first 1,000 cases."""
         v = self.inputs[:1000]
@@ -89,9 +93,10 @@ class GreedyLearner:
 class UpDownLearner:
     """The up-down algorithm on the whole net (section 5)."""
 
-    def __init__(self, net: DBN, images: Array, targets: Array, preset: Preset) -> None:
+    def __init__(self, net: DBN, stage: Stage, images: Array, targets: Array, preset: Preset) -> None:
         self.images, self.targets, self.batch_size = images, targets, preset.batch_size
-        self.learner = UpDown(net, preset.batch_size, preset.sample_labels)
+        n_wandering = round(stage.wandering * preset.batch_size)
+        self.learner = UpDown(net, preset.batch_size, preset.sample_labels, n_wandering=n_wandering)
         self._step = backend.current().record(self.learner.step)
 
     def step(self, batch: int, rng: backend.Random, stage: Stage, rate: float, momentum: float) -> None:
@@ -103,6 +108,10 @@ class UpDownLearner:
     def velocities(self) -> dict[str, Array]:
         """The velocity of each parameter."""
         return self.learner.velocity
+
+    def chains(self) -> dict[str, Array]:
+        """Where the chains that wander stand, if there are any."""
+        return {"wandering": self.learner.wandering} if len(self.learner.wandering) else {}
 
 
 class Run:
@@ -206,7 +215,7 @@ class Run:
         if stage.layer:
             self.learner = GreedyLearner(self.rbms, stage, ops.asarray(images), targets, self.preset.batch_size)
         else:
-            self.learner = UpDownLearner(self.net, ops.asarray(images), targets, self.preset)
+            self.learner = UpDownLearner(self.net, stage, ops.asarray(images), targets, self.preset)
 
     def _run_epoch(self, stage: Stage) -> None:
         order = np.random.default_rng([self.seed, 2, self.stage_index, self.epoch]).permutation(self.n_batches)
@@ -314,8 +323,11 @@ class Run:
         return {f"net.{name}": a for name, a in self.net.arrays().items()}
 
     def _state(self) -> dict[str, Array]:
-        velocity = self.learner.velocities() if self.stage else {}
-        return self._parameters(self.stage) | {f"velocity.{name}": a for name, a in velocity.items()}
+        parameters = self._parameters(self.stage)
+        if not self.stage:
+            return parameters
+        velocities = {f"velocity.{name}": a for name, a in self.learner.velocities().items()}
+        return parameters | velocities | {f"chains.{name}": a for name, a in self.learner.chains().items()}
 
     def _save(self) -> None:
         """Write the checkpoint, and the log as far as it goes."""

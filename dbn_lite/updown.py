@@ -1,10 +1,10 @@
 """The up-down algorithm (section 5), on mini-batches, in the names and the order of appendix B.
 
-Read it beside the paper: each method is one block of the pseudo-code, each line one of its lines. Four things
+Read it beside the paper: each method is one block of the pseudo-code, each line one of its lines. Five things
 differ. A row stands for one case of the mini-batch, so statistics are sums over rows. Products that share a matrix
 are taken together: the wake and the sleep half of a layer are the upper and the lower half of one buffer. The last
-states of the top units need not be drawn, see `UpDown`. And the slips of the printed code are read as its equations
-mean them:
+states of the top units need not be drawn, and some chains may wander, see `UpDown`. And the slips of the printed
+code are read as its equations mean them:
 
     printed                                    meant
     postopprobs, then waketopprobs             one name: waketopprobs (and waketopstates)
@@ -30,9 +30,18 @@ class UpDown:
     probabilities are fed on, as the pseudo-code has it. With `top_probs` the statistics of the memory take the
     probabilities of its top units; without, the states sampled from them, as the pseudo-code has it. The chain runs
     on states either way, and the mean of an update is the same: what goes is the noise of the last draw.
+
+    The first `n_wandering` chains of a mini-batch do not start at the data: they go on from where the last mini-batch
+    left them (persistent contrastive divergence, Tieleman 2008), and so reach, and unlearn, what the memory believes
+    far from any digit. The paper has none; with all of them it is wake-sleep without the contrastive start. A
+    mini-batch moves them on by one iteration less than it takes, because the top states of the last are not drawn.
     """
 
-    def __init__(self, net: DBN, batch_size: int, sample_labels: bool = True, top_probs: bool = True) -> None:
+    def __init__(
+        self, net: DBN, batch_size: int, sample_labels: bool = True, top_probs: bool = True, n_wandering: int = 0
+    ) -> None:
+        if not 0 <= n_wandering <= batch_size:
+            raise InputError(f"{n_wandering} of {batch_size} chains cannot wander; let 0 to {batch_size} of them.")
         ops, n = backend.current(), batch_size
         vis, hid, pen, top, lab = net.sizes
         self.net, self.batch_size, self.sample_labels, self.top_probs = net, n, sample_labels, top_probs
@@ -51,6 +60,7 @@ class UpDown:
         self.waketop, self.negtop = self.top[:n], self.top[n:]
         self.pvisprobs, self.sleepvisprobs = self.visprobs[:n], self.visprobs[n:]
         self.psleeppenstates, self.psleephidstates = ops.empty(n, pen), ops.empty(n, hid)
+        self.wandering = ops.zeros(n_wandering, top)  # top states; they set out with no unit on
         self.ones = ops.zeros(2 * n, 1) + 1
         self.signs = ops.zeros(2 * n, 1) + 1
         self.signs[n:] = -1
@@ -84,10 +94,12 @@ class UpDown:
     ) -> None:
         """One mini-batch: data (batch_size, vis) in [0, 1], targets (batch_size, lab) with one label on in each row.
 
-        Raises InputError for n_gibbs below 1.
+        Raises InputError for n_gibbs below 1, or below 2 where chains wander: in one they would stand still.
         """
         if n_gibbs < 1:
             raise InputError(f"{n_gibbs} Gibbs iterations leave nothing to learn from; take at least 1.")
+        if n_gibbs < 2 and len(self.wandering):
+            raise InputError(f"chains do not wander in {n_gibbs} Gibbs iteration; take at least 2.")
         rng.tick()
         self.targets[...] = targets
         self.bottom_up_pass(data, rng)
@@ -107,8 +119,11 @@ class UpDown:
             waketop[...] = self.topstates
 
     def gibbs_sampling(self, numCDiters: int, rng: backend.Random) -> None:
-        """Negative phase: alternating Gibbs sampling in the associative memory, from the wake states on."""
+        """Negative phase: alternating Gibbs sampling in the memory, from the wake states on but for what wanders."""
         ops, top, pen = backend.current(), self.net.top, self.net.n_pen
+        wanderers = self.topstates[: len(self.wandering)]
+        if len(wanderers):
+            wanderers[...] = self.wandering
         for left in reversed(range(numCDiters)):
             ops.matmul(self.topstates, top.W.T, out=self.negpenlab)
             ops.sample(self.negpenstates, top.vis_bias[:pen], rng)
@@ -123,6 +138,8 @@ class UpDown:
                 ops.logistic(negtop, top.hid_bias)
             else:
                 ops.sample(negtop, top.hid_bias, rng)
+        if len(wanderers):
+            self.wandering[...] = wanderers
 
     def top_down_pass(self, rng: backend.Random) -> None:
         """Sleep phase, from where the Gibbs run ended; the upper halves predict phidprobs and pvisprobs on the way."""

@@ -9,6 +9,8 @@ from easy import greedy, preset, up_down
 from dbn_lite.errors import InputError
 from dbn_lite.presets import PRESETS, Preset, Stage, preset_named
 
+A_SHARE = "give a share from 0 to 1, and one above 0 only to up-down with at least 2 Gibbs iterations."
+
 
 def test_the_paper_is_trained_as_section_6_1_says():
     paper = preset_named("paper")
@@ -24,7 +26,7 @@ def test_the_paper_is_trained_as_section_6_1_says():
     assert last.record_every == 1  # its training error decides when it stops
 
 
-@pytest.mark.parametrize("name", ["smoke", "quick", "paper"])
+@pytest.mark.parametrize("name", ["smoke", "quick", "paper", "dream"])
 def test_every_preset_learns_each_layer_then_the_whole(name):
     stages = preset_named(name).stages
     assert [layer for layer, _ in groupby(s.layer for s in stages)] == [1, 2, 3, 0]
@@ -48,6 +50,21 @@ def test_the_rate_can_be_steady_before_it_falls():
     assert [stage.rate_in(epoch) for epoch in range(7)] == pytest.approx([0.16] * 3 + [0.08, 0.04, 0.02, 0.01])
 
 
+def test_dream_differs_from_the_paper_in_chains_that_wander_and_in_epochs():
+    paper, dream = preset_named("paper"), preset_named("dream")
+    same = {"epochs": 1, "wandering": 0.0, "until_matched": False}
+    assert [replace(s, **same) for s in dream.stages] == [replace(s, **same) for s in paper.stages]
+    assert {s.wandering for s in dream.stages if not s.layer} == {0.3}
+    assert not any(s.wandering for s in paper.stages)
+
+
+def test_what_is_written_of_a_preset_speaks_of_wandering_only_where_chains_wander():
+    """Or runs that are older than the setting would be of another preset."""
+    assert not any("wandering" in stage for stage in preset_named("paper").as_json()["stages"])
+    written = preset_named("dream").as_json()["stages"]
+    assert [stage.get("wandering", 0) for stage in written] == [0] * 4 + [0.3] * 4
+
+
 def test_momentum_changes_after_five_epochs():
     stage = Stage("", 1, 10, (0.1, 0.1), 0, momentum=(0.5, 0.9))
     assert [stage.momentum_in(epoch) for epoch in range(8)] == [0.5] * 5 + [0.9] * 3
@@ -60,7 +77,7 @@ def test_a_16x16_image_gets_three_fifths_of_the_units():
 
 
 def test_another_name_is_refused_with_what_there_is():
-    with pytest.raises(InputError, match="no preset called 'slow'; choose one of smoke, quick, paper"):
+    with pytest.raises(InputError, match="no preset called 'slow'; choose one of smoke, quick, paper, dream"):
         preset_named("slow")
 
 
@@ -97,6 +114,9 @@ def test_a_mini_batch_may_be_all_there_is():
         ),
         ({"record_every": 1}, "greedy 1 knows no labels to be wrong about; give it record_every = 0."),
         ({"layer": 4}, "greedy 1 has layer = 4; give 1, 2 or 3, or 0 for up-down."),
+        ({"wandering": 0.3}, f"greedy 1 has wandering = 0.3; {A_SHARE}"),
+        ({"layer": 0, "wandering": 0.3}, f"greedy 1 has wandering = 0.3; {A_SHARE}"),
+        ({"layer": 0, "n_gibbs": 3, "wandering": 1.1}, f"greedy 1 has wandering = 1.1; {A_SHARE}"),
         ({"layer": -1}, "greedy 1 has layer = -1; give 1, 2 or 3, or 0 for up-down."),
         ({"all_images": True}, "greedy 1 goes on from the best net; put a stage of up-down before it."),
     ],

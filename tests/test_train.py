@@ -33,11 +33,12 @@ from dbn_lite.rbm import ContrastiveDivergence
 from dbn_lite.updown import UpDown
 
 SMALL = noisy_prototypes(300, 60, noise=0.05)  # 11 mini-batches of 20 for training, 50 images for validation
+EACH, SOME = {"until_matched": True, "record_every": 1}, {"wandering": 0.3}
 SHORT = preset(
     *greedy(2, rate=0.5),
-    up_down(2, rates=(0.05, 0.05), name="up-down"),
+    up_down(2, rates=(0.05, 0.05), name="up-down", **SOME),
     up_down(2, rates=(30.0, 30.0), name="ruinous"),  # so that the best net is not the last
-    up_down(3, rates=(1e-3, 1e-3), name="all images", all_images=True, until_matched=True, record_every=1),
+    up_down(3, rates=(1e-3, 1e-3), name="all images", all_images=True, **EACH, **SOME),
 )
 
 
@@ -659,7 +660,7 @@ def test_a_run_without_its_checkpoint_is_not_begun_anew_over_its_net(tmp_path):
 OTHER_STAGES = [
     {"name": "x"}, {"layer": 2}, {"epochs": 3}, {"learning_rate": (0.3, 0.2)}, {"weight_decay": 1e-4},
     {"momentum": (0.5, 0.8)}, {"n_gibbs": 2}, {"all_images": True}, {"until_matched": True}, {"record_every": 1},
-    {"steady": 1},
+    {"steady": 1}, {"wandering": 0.3},
 ]  # fmt: skip
 
 
