@@ -8,6 +8,7 @@ paper's sizes a temporary costs as much as the arithmetic it stands between.
 from __future__ import annotations
 
 import os
+import threading
 import warnings
 import zlib
 from collections.abc import Callable
@@ -53,15 +54,22 @@ class Random:
         self.bits.state = state | {"state": {"state": words}}  # type: ignore[assignment]
 
 
+class _Scratch(threading.local):
+    """Buffers that are kept from call to call, each thread its own: shared ones would mix the states of two."""
+
+    def __init__(self) -> None:
+        self.buffers: dict[tuple[tuple[int, ...], type], np.ndarray] = {}
+
+
 class NumPyOps:
-    """The operations on NumPy arrays: float32, in place, no temporaries in the loop; for one thread at a time."""
+    """The operations on NumPy arrays: float32, in place, no temporaries in the loop; threads share no scratch."""
 
     name = "numpy"
     xp = np
     block = 500  # images to read out at a time: few enough for the caches, many enough for the products
 
     def __init__(self) -> None:
-        self._buffers: dict[tuple[tuple[int, ...], type], np.ndarray] = {}
+        self._scratch = _Scratch()
 
     def asarray(self, a: Any) -> Array:
         """Bring `a` to this library as a contiguous float32 array (a copy only where one is needed)."""
@@ -160,9 +168,10 @@ class NumPyOps:
         np.tanh(x, out=x)
 
     def _buffer(self, shape: tuple[int, ...], dtype: type) -> np.ndarray:
-        if (shape, dtype) not in self._buffers:
-            self._buffers[shape, dtype] = np.empty(shape, dtype)
-        return self._buffers[shape, dtype]
+        buffers, key = self._scratch.buffers, (shape, dtype)
+        if key not in buffers:
+            buffers[key] = np.empty(shape, dtype)
+        return buffers[key]
 
 
 NAMES = ("auto", "numpy", "cupy", "cupy-tf32")

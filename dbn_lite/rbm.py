@@ -68,6 +68,23 @@ def _rows(activities: Array, n_units: int) -> Array:
     return rows
 
 
+def expect_step(
+    batch: dict[str, tuple[Array, tuple[int, int]]], learning_rate: float, momentum: float, weight_decay: float
+) -> None:
+    """Refuse, with InputError, a step whose arrays would be broadcast, or whose settings cannot be learned with.
+
+    `batch` has, for each array by name, the array and the shape that its learner was made for.
+    """
+    for name, (given, shape) in batch.items():
+        if np.shape(given) != shape:
+            raise InputError(f"{name} have the shape {np.shape(given)}; give {shape}, one row for each case.")
+    if not learning_rate >= 0 or not 0 <= momentum < 1 or not weight_decay >= 0:
+        raise InputError(
+            f"no step can be taken at rate {learning_rate}, momentum {momentum}, decay {weight_decay}; "
+            f"give a rate and a decay of 0 or more, and a momentum from 0 to below 1."
+        )
+
+
 def mean_h_from_v(rbm: RBM, v: Array) -> Array:
     """Probabilities of the hidden units, (n, n_hid), given visible activities v (n, n_vis)."""
     return backend.current().logistic(_rows(v, rbm.n_vis) @ rbm.W, rbm.hid_bias)
@@ -128,6 +145,8 @@ class ContrastiveDivergence:
     """
 
     def __init__(self, rbm: RBM, batch_size: int, persistent: bool = False, sample_visible: bool = False) -> None:
+        if batch_size < 1:
+            raise InputError(f"a mini-batch of {batch_size} holds nothing to learn from; take at least 1.")
         ops = backend.current()
         self.rbm, self.batch_size = rbm, batch_size
         self.persistent, self.sample_visible = persistent, sample_visible
@@ -151,11 +170,12 @@ class ContrastiveDivergence:
         """One mini-batch, data (batch_size, n_vis): follow <v0 h0> - <vn hn>, eq. 5 with n = n_gibbs for infinity.
 
         The decay pulls the weights straight towards zero at the effective rate learning_rate / (1 - momentum).
-        Raises InputError for n_gibbs below 1.
+        Raises InputError for data of another shape, n_gibbs below 1, or a rate, momentum or decay out of range.
         """
         if n_gibbs < 1:
             raise InputError(f"{n_gibbs} Gibbs iterations leave nothing to learn from; take at least 1.")
         ops, rbm, n = backend.current(), self.rbm, self.batch_size
+        expect_step({"data": (data, (n, rbm.n_vis))}, learning_rate, momentum, weight_decay)
         v0, h0, v1, h1 = self.v[:n], self.h[:n], self.v[n:], self.h[n:]
         rng.tick()
         v0[...] = data

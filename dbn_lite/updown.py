@@ -21,6 +21,7 @@ from . import backend
 from .backend import Array
 from .dbn import DBN
 from .errors import InputError
+from .rbm import expect_step
 
 
 class UpDown:
@@ -40,6 +41,8 @@ class UpDown:
     def __init__(
         self, net: DBN, batch_size: int, sample_labels: bool = True, top_probs: bool = True, n_wandering: int = 0
     ) -> None:
+        if batch_size < 1:
+            raise InputError(f"a mini-batch of {batch_size} holds nothing to learn from; take at least 1.")
         if not 0 <= n_wandering <= batch_size:
             raise InputError(f"{n_wandering} of {batch_size} chains cannot wander; let 0 to {batch_size} of them.")
         ops, n = backend.current(), batch_size
@@ -94,12 +97,15 @@ class UpDown:
     ) -> None:
         """One mini-batch: data (batch_size, vis) in [0, 1], targets (batch_size, lab) with one label on in each row.
 
-        Raises InputError for n_gibbs below 1, or below 2 where chains wander: in one they would stand still.
+        Raises InputError for arrays of other shapes, for a rate, momentum or decay out of range, and for n_gibbs below
+        1, or below 2 where chains wander: in one they would stand still.
         """
         if n_gibbs < 1:
             raise InputError(f"{n_gibbs} Gibbs iterations leave nothing to learn from; take at least 1.")
         if n_gibbs < 2 and len(self.wandering):
             raise InputError(f"chains do not wander in {n_gibbs} Gibbs iteration; take at least 2.")
+        batch = {"data": (data, self.pvisprobs.shape), "targets": (targets, self.targets.shape)}
+        expect_step(batch, learning_rate, momentum, weight_decay)
         rng.tick()
         self.targets[...] = targets
         self.bottom_up_pass(data, rng)

@@ -1,13 +1,15 @@
 """The few operations everything stands on, against formulas in float64 and counts over every random number."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from tiny import means_agree
 
-from dbn_lite import backend
+from dbn_lite import backend, dbn, rbm
 from dbn_lite.errors import InputError
+from dbn_lite.updown import UpDown
 
 BOUND = 3.1e-5  # what the docstring of `sample` promises
 EVERY_R = np.arange(-32768, 32768).astype(np.int16)
@@ -289,3 +291,27 @@ def test_use_switches_and_names_what_there_is():
     with pytest.raises(InputError, match=r"there is no backend called 'abacus'; choose .*numpy"):
         backend.use("abacus")
     assert backend.current() is ops  # a refusal changes nothing
+
+
+# ---- Threads
+
+
+def test_threads_that_sample_and_learn_come_to_the_bits_of_one_after_another():
+    layers = [rbm.random_rbm(64, 100, 0), rbm.random_rbm(100, 80, 0), rbm.random_rbm(90, 200, 0, n_labels=10)]
+    images, labels = np.random.default_rng(0).random((100, 64), dtype=np.float32), np.eye(10)[np.arange(100) % 10]
+
+    def work(seed):
+        rng, machine, net = backend.current().random(seed), rbm.random_rbm(64, 100, seed), dbn.stack(*layers)
+        greedy, up_down = rbm.ContrastiveDivergence(machine, 100), UpDown(net, 100, n_wandering=30)
+        for _ in range(40):
+            greedy.step(images, rng, 0.1, 0.5)
+            up_down.step(images, labels, rng, 3, 0.05)
+        read = [dbn.predict(net, images, method, seed) for method in dbn.METHODS]
+        return [machine.W, *net.arrays().values(), dbn.generate(net, 3, 50, 100, seed), *read]
+
+    one_by_one = [work(seed) for seed in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        at_once = list(pool.map(work, range(8)))
+    for serial, threaded in zip(one_by_one, at_once, strict=True):
+        for a, b in zip(serial, threaded, strict=True):
+            np.testing.assert_array_equal(a, b)

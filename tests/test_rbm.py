@@ -363,3 +363,30 @@ def test_activities_that_are_not_rows_of_the_layer_are_refused(shape):
     for of_hidden, more in ((rbm.mean_v_from_h, ()), (rbm.sample_v_from_h, (stream(),))):
         with pytest.raises(InputError, match="do not fit; give one row of 3 for each case"):
             of_hidden(ours, np.zeros(shape), *more)
+
+
+# ---- What a step refuses, instead of broadcasting it
+
+
+@pytest.mark.parametrize("shape", [(1, 6), (6,), (10, 1), (10, 5), (9, 6), (10, 6, 1)])
+def test_data_of_another_shape_are_refused(shape):
+    machine = rbm.random_rbm(6, 4, 0)
+    learner, before = rbm.ContrastiveDivergence(machine, 10), machine.W.copy()
+    with pytest.raises(InputError, match=r"data have the shape \(.*\); give \(10, 6\), one row for each case"):
+        learner.step(np.zeros(shape, np.float32), stream(), 0.1)
+    np.testing.assert_array_equal(machine.W, before)
+
+
+@pytest.mark.parametrize(
+    "settings", [(-0.1, 0, 0), (np.nan, 0, 0), (0.1, 1, 0), (0.1, -0.1, 0), (0.1, 0, -1)]
+)
+def test_settings_out_of_range_are_refused(settings):
+    learner = rbm.ContrastiveDivergence(rbm.random_rbm(6, 4, 0), 10)
+    with pytest.raises(InputError, match=r"no step can be taken at rate .*; give a rate and a decay of 0 or more"):
+        learner.step(np.zeros((10, 6), np.float32), stream(), *settings)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_an_empty_mini_batch_is_refused(batch_size):
+    with pytest.raises(InputError, match=f"a mini-batch of {batch_size} holds nothing to learn from"):
+        rbm.ContrastiveDivergence(rbm.random_rbm(6, 4, 0), batch_size)

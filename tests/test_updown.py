@@ -399,3 +399,27 @@ def test_learning_raises_the_joint_likelihood():
     assert greedy > -4  # chance is 6 log(1/2) = -4.2
     assert likelihood() > max(-1.2, greedy + 0.1)  # log(1/2) = -0.7 is the best there is
     assert (dbn.predict(net, images) == [0, 1]).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("targets", (10, 1)), ("targets", (1, LAB)), ("targets", (10,)), ("data", (1, VIS)), ("data", (VIS,))],
+)
+def test_arrays_of_another_shape_are_refused_instead_of_broadcast(name, shape):
+    batch = {"data": np.zeros((10, VIS), np.float32), "targets": np.zeros((10, LAB), np.float32)}
+    batch[name] = np.zeros(shape, np.float32)
+    with pytest.raises(InputError, match=rf"{name} have the shape .*; give \(10, \d+\), one row for each case"):
+        UpDown(nets()[0], 10).step(**batch, rng=backend.current().random(0), n_gibbs=1, learning_rate=0.1)
+
+
+@pytest.mark.parametrize("settings", [(-0.1, 0.0, 0.0), (0.1, 1.0, 0.0), (0.1, 0.0, -1.0)])
+def test_settings_out_of_range_are_refused(settings):
+    batch = np.zeros((10, VIS), np.float32), np.zeros((10, LAB), np.float32)
+    with pytest.raises(InputError, match="no step can be taken at rate"):
+        UpDown(nets()[0], 10).step(*batch, backend.current().random(0), 1, *settings)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_an_empty_mini_batch_is_refused(batch_size):
+    with pytest.raises(InputError, match=f"a mini-batch of {batch_size} holds nothing to learn from"):
+        UpDown(nets()[0], batch_size)
