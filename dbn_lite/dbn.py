@@ -16,7 +16,7 @@ import numpy as np
 
 from . import backend
 from .backend import Array
-from .data import check_images
+from .dataset import check_images
 from .errors import InputError
 from .rbm import RBM, softplus
 

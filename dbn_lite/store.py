@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from . import backend, sources
+from . import backend, places
 from .dbn import DBN, from_arrays
 from .errors import InputError
 from .files import atomic_write
@@ -51,7 +51,7 @@ def load(path: str | Path) -> DBN:
 
 def shipped() -> Path:
     """Where the net is that comes with the library, trained by the paper's preset."""
-    return sources.shipped("trained/paper.npz")
+    return places.shipped("trained/paper.npz")
 
 
 def read_meta(path: str | Path) -> dict[str, Any]:

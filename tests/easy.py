@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from dbn_lite.data import Dataset
+from dbn_lite.dataset import Dataset
 from dbn_lite.presets import Preset, Stage
 
 

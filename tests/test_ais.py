@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from tiny import VIS, machines, nets
 
-from dbn_lite import ais, exact
+from dbn_lite import exact
 from dbn_lite.errors import InputError
 from dbn_lite.rbm import RBM
+from dbn_lite.study import ais
 
 BETAS = np.linspace(0, 1, 41)
 SMALL = {  # n_vis, n_hid, n_labels, seed, scale

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
-from dbn_lite import baselines, data
-from dbn_lite.baselines import neighbours
+from dbn_lite import data
 from dbn_lite.errors import InputError
+from dbn_lite.paper import table1
+from dbn_lite.paper.table1 import neighbours
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +83,7 @@ def test_k_is_chosen_on_validation_images_that_are_no_neighbours_of_themselves(d
     small = data.Dataset("dreamed", digits.train_images[:900], digits.train_labels[:900], digits.test_images[:90],
                          digits.test_labels[:90])  # fmt: skip
     monkeypatch.setattr(neighbours, "DRAWS", 3)
-    outcome = neighbours.knn_row(small, baselines.Job(tmp_path, 600), p=2)
+    outcome = neighbours.knn_row(small, table1.Job(tmp_path, 600), p=2)
     errors = outcome.notes["validation_errors_by_k"]
     assert errors[1] > 10
     assert outcome.settings["k"] == min(errors, key=errors.get)
@@ -92,10 +93,10 @@ def test_k_is_chosen_on_validation_images_that_are_no_neighbours_of_themselves(d
 def test_the_prepared_images_are_searched_too_but_only_among_all(digits, tmp_path):
     small = data.Dataset("dreamed", digits.train_images[:600], digits.train_labels[:600], digits.test_images[:60],
                          digits.test_labels[:60])  # fmt: skip
-    found = neighbours.knn_row(small, baselines.Job(tmp_path, 60_000), p=2).notes["by_preprocessing"]
+    found = neighbours.knn_row(small, table1.Job(tmp_path, 60_000), p=2).notes["by_preprocessing"]
     assert found.keys() == {"black and white", "unit length", "deskewed"}
     theirs = KNeighborsClassifier(1, metric="cosine", algorithm="brute").fit(small.train_images, small.train_labels)
     wrong = (theirs.predict(small.test_images) != small.test_labels).sum()
     assert found["unit length"]["test"][1] == wrong  # at unit length L2 is the angle
     assert found["black and white"]["test"] != found["unit length"]["test"]
-    assert "by_preprocessing" not in neighbours.knn_row(small, baselines.Job(tmp_path, 500), p=2).notes
+    assert "by_preprocessing" not in neighbours.knn_row(small, table1.Job(tmp_path, 500), p=2).notes

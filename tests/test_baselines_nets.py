@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from dbn_lite import baselines, data
-from dbn_lite.baselines import extras, nets, online
+from dbn_lite import data
 from dbn_lite.errors import InputError
+from dbn_lite.paper import table1
+from dbn_lite.paper.table1 import extras, nets, online
 
 RNG = np.random.default_rng(0)
 
@@ -97,12 +98,12 @@ def stopped_at(learner, t):
 
 def run_chain(make, tmp_path, monkeypatch):
     """The state after 4 steps in one go, and after a stop before step 2, in a folder each."""
-    monkeypatch.setattr("dbn_lite.baselines.pieces.SAVE_EVERY", 0.0)
+    monkeypatch.setattr("dbn_lite.table1.pieces.SAVE_EVERY", 0.0)
     whole, broken = make(), stopped_at(make(), 2)
-    baselines.Pieces(tmp_path / "whole", {}).chain("net", 4, whole)
+    table1.Pieces(tmp_path / "whole", {}).chain("net", 4, whole)
     with pytest.raises(KeyboardInterrupt):
-        baselines.Pieces(tmp_path / "broken", {}).chain("net", 4, broken)
-    again, pieces = make(), baselines.Pieces(tmp_path / "broken", {})
+        table1.Pieces(tmp_path / "broken", {}).chain("net", 4, broken)
+    again, pieces = make(), table1.Pieces(tmp_path / "broken", {})
     taken, step = [], again.step
     again.step = lambda t: taken.append(t) or step(t)
     pieces.chain("net", 4, again)
@@ -132,7 +133,7 @@ def test_a_piece_is_made_once_and_other_settings_have_a_folder_of_their_own(tmp_
         return {"x": np.arange(3)}
 
     for settings in ({"rate": 1}, {"rate": 1}, {"rate": 2}):
-        found = baselines.Pieces(tmp_path, settings).once("piece", make)
+        found = table1.Pieces(tmp_path, settings).once("piece", make)
         np.testing.assert_array_equal(found["x"], np.arange(3))
     assert len(made) == 2
 
@@ -215,7 +216,7 @@ def test_settings_are_chosen_without_a_look_at_the_test_images(digits, torch, tm
     monkeypatch.setattr(nets, "REPEATS", 1)
     blind = data.Dataset("dreamed", digits.train_images, digits.train_labels, np.full((3, 784), np.nan, np.float32),
                          np.zeros(3, np.uint8))  # fmt: skip
-    outcome = nets.weight_decay_row(blind, baselines.Job(tmp_path, 2))
+    outcome = nets.weight_decay_row(blind, table1.Job(tmp_path, 2))
     errors = outcome.notes["validation_errors_by_decay"]
     assert outcome.settings["decay"] == min(errors, key=errors.get)
     assert 0 < min(errors.values()) < 100
@@ -223,7 +224,7 @@ def test_settings_are_chosen_without_a_look_at_the_test_images(digits, torch, tm
 
 def test_early_stopping_stops_where_validation_errors_are_fewest(digits, torch, tmp_path, monkeypatch):
     monkeypatch.setattr(nets, "REPEATS", 1)
-    outcome = nets.early_stopping_row(digits, baselines.Job(tmp_path, 5))
+    outcome = nets.early_stopping_row(digits, table1.Job(tmp_path, 5))
     history = outcome.notes["validation_errors_by_epoch"]
     assert len(history) == 5
     assert outcome.settings["epochs"] == 1 + history.index(min(history))
@@ -234,7 +235,7 @@ def test_early_stopping_stops_where_validation_errors_are_fewest(digits, torch, 
 
 def test_lenet5_has_as_many_weights_as_its_source_says(torch):
     """156, 12, 1,516, 32, 48,120 and 10,164: figure 2 and section II.B of LeCun and others."""
-    from dbn_lite.baselines import conv
+    from dbn_lite.paper.table1 import conv
 
     net = conv.lenet5(0)
     layers = [m for m in net if sum(p.numel() for p in m.parameters())]
@@ -247,7 +248,7 @@ def test_lenet5_has_as_many_weights_as_its_source_says(torch):
 
 
 def test_maps_of_c3_feel_only_the_maps_that_they_see(torch):
-    from dbn_lite.baselines import conv
+    from dbn_lite.paper.table1 import conv
 
     net = conv.lenet5(0)
     c3 = next(m for m in net if hasattr(m, "mask"))
@@ -258,7 +259,7 @@ def test_maps_of_c3_feel_only_the_maps_that_they_see(torch):
 
 @pytest.mark.parametrize("name", ["lenet5", "lenet5-affine", "convnet-elastic"])
 def test_convolutional_rows_run_and_learn(name, digits, torch, tmp_path):
-    record, predictions = baselines.run(baselines.row_named(name), digits, baselines.Job(tmp_path, 6))
+    record, predictions = table1.run(table1.row_named(name), digits, table1.Job(tmp_path, 6))
     assert predictions.shape == (150,)
     assert record["error"] < 60
     assert record["size"] == 6

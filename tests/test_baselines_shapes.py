@@ -7,8 +7,9 @@ import pytest
 from scipy.interpolate import RBFInterpolator
 from scipy.optimize import linear_sum_assignment
 
-from dbn_lite import baselines, data
-from dbn_lite.baselines import shapes
+from dbn_lite import data
+from dbn_lite.paper import table1
+from dbn_lite.paper.table1 import shapes
 
 RNG = np.random.default_rng(0)
 
@@ -157,7 +158,7 @@ def test_bending_does_not_depend_on_the_size_of_the_picture():
 
 
 def test_a_digit_is_nearer_to_itself_moved_than_to_another(digits):
-    moved = baselines.svm.distort.translate(digits.test_images[:3], (28, 28), 1, 1)
+    moved = table1.svm.distort.translate(digits.test_images[:3], (28, 28), 1, 1)
     first, same, other = (
         shapes.outline(x.reshape(28, 28)) for x in (digits.test_images[0], moved[0], digits.test_images[1])
     )
@@ -168,10 +169,10 @@ def test_a_digit_is_nearer_to_itself_moved_than_to_another(digits):
 def test_a_stopped_row_goes_on_and_the_rest_is_marked_as_untried(digits, tmp_path, monkeypatch):
     monkeypatch.setattr(shapes, "PROTOTYPES", 400)
     monkeypatch.setattr(shapes, "CANDIDATES", 6)
-    row = baselines.row_named("shape-contexts")
-    few, guess = baselines.run(row, digits, baselines.Job(tmp_path, 3))
+    row = table1.row_named("shape-contexts")
+    few, guess = table1.run(row, digits, table1.Job(tmp_path, 3))
     said = []
-    more, again = baselines.run(row, digits, baselines.Job(tmp_path, 12, say=said.append))
+    more, again = table1.run(row, digits, table1.Job(tmp_path, 12, say=said.append))
     assert len(said) == 9 + 2  # three were there; two choose k
     assert (guess != 255).sum() == few["test_images"] == 3
     assert (again != 255).sum() == more["test_images"] == 12
@@ -186,10 +187,10 @@ def test_where_all_candidates_are_of_one_class_nothing_is_matched(digits, tmp_pa
     """And the answer is the same."""
     monkeypatch.setattr(shapes, "PROTOTYPES", 400)
     monkeypatch.setattr(shapes, "CANDIDATES", 3)
-    row, asked, terms = baselines.row_named("shape-contexts"), [], shapes.terms
+    row, asked, terms = table1.row_named("shape-contexts"), [], shapes.terms
     monkeypatch.setattr(shapes, "terms", lambda a, others: asked.append(a) or terms(a, others))
-    _, guess = baselines.run(row, digits, baselines.Job(tmp_path / "some", 20))
+    _, guess = table1.run(row, digits, table1.Job(tmp_path / "some", 20))
     assert 0 < len(asked) < 20
     monkeypatch.setattr(np, "unique", lambda labels: [0, 1])
-    _, again = baselines.run(row, digits, baselines.Job(tmp_path / "all", 20))
+    _, again = table1.run(row, digits, table1.Job(tmp_path / "all", 20))
     np.testing.assert_array_equal(again, guess)

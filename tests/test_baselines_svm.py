@@ -5,9 +5,10 @@ import pytest
 from scipy.ndimage import gaussian_filter, map_coordinates
 from sklearn.svm import SVC
 
-from dbn_lite import baselines, data
-from dbn_lite.baselines import distort, svm
+from dbn_lite import data
 from dbn_lite.errors import InputError
+from dbn_lite.paper import table1
+from dbn_lite.paper.table1 import distort, svm
 
 SHAPE = (28, 28)
 
@@ -33,7 +34,7 @@ def test_the_kernel_is_that_of_decoste_and_schoelkopf(small):
 
 
 def test_forty_five_machines_vote_as_scikit_learn_does(small, tmp_path):
-    outcome = svm.svm_row(small, baselines.Job(tmp_path, 700))
+    outcome = svm.svm_row(small, table1.Job(tmp_path, 700))
     x, y = svm.unit_length(small.train_images), svm.unit_length(small.test_images)
     cost = outcome.settings["cost"]
     theirs = SVC(C=cost, kernel="poly", degree=9, gamma=0.5, coef0=0.5, break_ties=True, decision_function_shape="ovr")
@@ -95,7 +96,7 @@ def test_the_virtual_machine_knows_shifts_that_the_plain_one_does_not(small, tmp
 
 def test_a_size_without_all_digits_is_refused(small, tmp_path):
     with pytest.raises(InputError, match="all ten digits"):
-        svm.virtual_svm_row(small, baselines.Job(tmp_path, 8))
+        svm.virtual_svm_row(small, table1.Job(tmp_path, 8))
 
 
 # ---- Images moved and bent

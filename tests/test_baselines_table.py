@@ -13,9 +13,10 @@ from packaging.utils import canonicalize_name
 from pybtex.database import parse_file
 from scipy.stats import binom
 
-from dbn_lite import baselines, cli, data, reproduce
-from dbn_lite.baselines import ROWS, Job, Outcome, Row, command, neighbours, record
+from dbn_lite import cli, data
 from dbn_lite.errors import InputError
+from dbn_lite.paper import runs, table1
+from dbn_lite.paper.table1 import ROWS, Job, Outcome, Row, command, neighbours, record
 
 ROOT = Path(__file__).parents[1]
 PAPER = [1.25, 1.4, 1.51, 1.53, 2.95, 2.8, 3.1, 4.0, 4.4, 0.4, 0.56, 0.63, 0.8, 0.95]
@@ -83,7 +84,7 @@ def test_images_that_were_not_tried_are_no_errors(digits, tmp_path):
 
 @pytest.mark.parametrize("size", [0, -1, 11])
 def test_a_size_that_the_row_cannot_have_is_refused(size, digits, tmp_path):
-    with pytest.raises(baselines.record.InputError, match="use 1 to 10 epochs"):
+    with pytest.raises(table1.record.InputError, match="use 1 to 10 epochs"):
         record.run(always(3, 1), digits, Job(tmp_path, size))
 
 
@@ -125,7 +126,7 @@ def test_the_recorded_rows_are_runs_on_mnist_and_agree_with_their_predictions():
         guess = predictions[line["name"]]
         assert (guess.dtype, guess.shape) == (np.uint8, (10000,))
         assert line["data"] == "mnist"
-        assert line["paper_error"] == baselines.row_named(line["name"]).paper_error
+        assert line["paper_error"] == table1.row_named(line["name"]).paper_error
         assert (guess != 255).sum() == line["test_images"]
         assert line["repeats"][0] == line["errors"] == len(line["wrong"])
         assert line["error"] == pytest.approx(100 * np.mean(line["repeats"]) / line["test_images"], abs=1e-3)
@@ -147,8 +148,8 @@ def test_the_recorded_errors_are_those_of_the_predictions_on_mnist():
 
 
 def test_this_models_row_repeats_the_predictions_of_every_finished_run(digits, tmp_path, monkeypatch):
-    monkeypatch.setattr(reproduce, "results_folder", lambda: tmp_path)
-    row = baselines.row_named("this-model")
+    monkeypatch.setattr(runs, "results_folder", lambda: tmp_path)
+    row = table1.row_named("this-model")
     with pytest.raises(InputError, match=r"no finished run on dreamed is recorded; make one with .*--from-scratch"):
         row.run(digits, Job(tmp_path, 1))
     for seed, finished in ((0, True), (1, False), (2, True)):
@@ -233,7 +234,7 @@ def pins(name):
 
 
 def test_the_lock_of_the_extra_satisfies_it_and_leaves_the_other_alone():
-    common, own = pins("requirements.lock"), pins("requirements-baselines.lock")
+    common, own = pins("requirements.lock"), pins("requirements-table1.lock")
     assert not common.keys() & own.keys()
     extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["baselines"]
     for requirement in map(Requirement, extra):
@@ -242,7 +243,7 @@ def test_the_lock_of_the_extra_satisfies_it_and_leaves_the_other_alone():
 
 
 def test_the_lock_of_the_extra_is_closed_for_what_is_installed():
-    common, own = pins("requirements.lock"), pins("requirements-baselines.lock")
+    common, own = pins("requirements.lock"), pins("requirements-table1.lock")
     for name in own:
         try:
             needed = [Requirement(line) for line in requires(name) or []]

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import standin_cupy
 
-from dbn_lite import backend, bench, cli, gpu, plot, presets
-from dbn_lite.bench import equality, rivals, rows, steps
+from dbn_lite import backend, cli, plot, presets
+from dbn_lite.backend import gpu, random
+from dbn_lite.paper import bench
+from dbn_lite.paper.bench import equality, rivals, rows, steps
 
 TINY = {"vis": 12, "hid": 9, "pen": 8, "top": 15, "lab": 4, "batch": 6, "n_batches": 3}
 INSTALLED = [
@@ -241,7 +243,7 @@ def test_no_draw_of_a_devices_check_lies_at_its_threshold(monkeypatch):
     monkeypatch.setattr(backend, "_current", Watching())
     for stage in steps.STAGES:
         problem = steps.Problem(stage, steps.Sizes(**equality.SMALL), **equality.HARD)
-        runner = steps.ours(problem, gpu.PhiloxRandom(equality.GPU_SEED, "bench"))
+        runner = steps.ours(problem, random.PhiloxRandom(equality.GPU_SEED, "bench"))
         for _ in range(equality.GPU_STEPS):
             runner.step()
     assert len(distances) == equality.GPU_STEPS * (3 * 1 + 3 * 3 + 2 * (3 + 6 + 10))

@@ -30,9 +30,11 @@ from easy import (
 )
 from matplotlib.image import imread
 
-from dbn_lite import cli, data, dbn, presets, reproduce, sources, store, train
+from dbn_lite import cli, data, dbn, places, presets, store, train
+from dbn_lite.data import dreamed, formats, sources
 from dbn_lite.dbn import METHODS
 from dbn_lite.errors import InputError
+from dbn_lite.paper import figures
 
 TINY = preset(*greedy(4), up_down(2), layers=(40, 30, 60), batch_size=20)
 
@@ -47,11 +49,11 @@ def world(tmp_path, monkeypatch, digits):
     """A package of its own with another embedded set, and a preset that is over at once; nothing else is at hand."""
     shelf = tmp_path / "package" / "_data"
     shelf.mkdir(parents=True)
-    shutil.copy(sources.shipped("registry.json"), shelf)
-    monkeypatch.setattr(sources, "_PACKAGE", shelf.parent)
+    shutil.copy(places.shipped("registry.json"), shelf)
+    monkeypatch.setattr(places, "_PACKAGE", shelf.parent)
     monkeypatch.delenv("DBN_LITE_DATA", raising=False)
     images = np.concatenate([digits.train_images, digits.test_images])
-    data.write_dreamed(shelf / sources.DREAMED, images, np.append(digits.train_labels, digits.test_labels), n_test=200)
+    data.write_dreamed(shelf / formats.DREAMED, images, np.append(digits.train_labels, digits.test_labels), n_test=200)
     monkeypatch.setitem(presets.PRESETS, "tiny", TINY)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
@@ -251,18 +253,19 @@ def test_generate_draws_nets_of_any_size(call, pixels):
 
 def test_dream_writes_the_embedded_set(call, monkeypatch, tmp_path):
     """At first without one, and with a net whose picture is easy to know again."""
-    monkeypatch.setattr(cli, "DREAM_STEPS", 1)
-    monkeypatch.setattr(cli, "label_log_probs", lambda net, images: np.zeros((len(images), 10)))  # sure of every digit
+    monkeypatch.setattr(dreamed, "DREAM_STEPS", 1)
+    sure_of_all = lambda net, images: np.zeros((len(images), 10))  # noqa: E731
+    monkeypatch.setattr(dreamed, "label_log_probs", sure_of_all)
     store.save(picture_net(), "net.npz", seed=5)
-    os.remove(tmp_path / "package" / "_data" / sources.DREAMED)
+    os.remove(tmp_path / "package" / "_data" / formats.DREAMED)
     result = call("data", "dream", "net.npz", "--seed", 1)
-    assert result["written"] == str(tmp_path / "package" / "_data" / sources.DREAMED)
+    assert result["written"] == str(tmp_path / "package" / "_data" / formats.DREAMED)
     assert result["images"] == 14_000
-    dreamed = data.load("dreamed")
-    assert (len(dreamed.train_labels), len(dreamed.test_labels)) == (12_000, 2_000)
-    assert np.bincount(np.append(dreamed.train_labels, dreamed.test_labels)).tolist() == [1400] * 10
-    assert np.bincount(dreamed.test_labels, minlength=10).min() > 120  # mixed, so that every class is in both parts
-    assert dreamed.train_images[:, :300].min() == 1
+    kept = data.load("dreamed")
+    assert (len(kept.train_labels), len(kept.test_labels)) == (12_000, 2_000)
+    assert np.bincount(np.append(kept.train_labels, kept.test_labels)).tolist() == [1400] * 10
+    assert np.bincount(kept.test_labels, minlength=10).min() > 120  # mixed, so that every class is in both parts
+    assert kept.train_images[:, :300].min() == 1
     about = meta_of(result["written"])
     assert (about["net"]["seed"], about["steps"], about["seed"]) == (5, 1, 1)
     assert call("data", "dream", "net.npz", "--out", "mine.npz")["written"] == "mine.npz"
@@ -285,19 +288,19 @@ def shade_log_probs(net, images):
 
 
 def test_dreams_carry_the_label_that_the_net_is_sure_of_and_none_is_an_empty_page(monkeypatch, call):
-    monkeypatch.setattr(cli, "generate", shades)
-    monkeypatch.setattr(cli, "label_log_probs", shade_log_probs)
+    monkeypatch.setattr(dreamed, "generate", shades)
+    monkeypatch.setattr(dreamed, "label_log_probs", shade_log_probs)
     store.save(picture_net(), "net.npz")
     call("data", "dream", "net.npz")
-    dreamed = data.load("dreamed")
-    for images, labels in ((dreamed.train_images, dreamed.train_labels), (dreamed.test_images, dreamed.test_labels)):
+    kept = data.load("dreamed")
+    for images, labels in ((kept.train_images, kept.train_labels), (kept.test_images, kept.test_labels)):
         np.testing.assert_array_equal(np.rint(11 * images[:, 0]) - 1, labels)
         assert images.max(axis=1).max() < 1  # neither an unclear one nor the shade after the last
         assert images.mean(axis=1).min() > 0
 
 
 def test_a_net_that_is_not_sure_of_its_dreams_writes_none(monkeypatch, capsys, call, tmp_path):
-    monkeypatch.setattr(cli, "DREAM_STEPS", 1)
+    monkeypatch.setattr(dreamed, "DREAM_STEPS", 1)
     store.save(picture_net(), "net.npz")
     assert cli.main(["data", "dream", "net.npz", "--out", "mine.npz"]) == 2  # to it all labels are alike
     assert "the net is sure of few of its dreams of 0; train it longer." in capsys.readouterr().err
@@ -333,11 +336,11 @@ def test_reproduce_prints_the_scoreboard_and_writes_the_figures(call, capsys, ra
 def quick_chains(monkeypatch):
     """Figures 8 and 9 from chains of a few steps."""
     for name in ("samples_by_class", "evolution_by_class"):
-        monkeypatch.setattr(reproduce, name, partial(getattr(dbn, name), every=1))
+        monkeypatch.setattr(figures, name, partial(getattr(dbn, name), every=1))
 
 
 def test_reproduce_from_scratch_trains_three_seeds_and_goes_on_with_what_is_there(call, monkeypatch, tmp_path):
-    monkeypatch.setattr(reproduce, "PICTURES", {})
+    monkeypatch.setattr(figures, "PICTURES", {})
     last = up_down(2, (0.01, 0.01), "all images", all_images=True, until_matched=True, record_every=1)
     monkeypatch.setitem(presets.PRESETS, "paper", replace(TINY, stages=(*TINY.stages, last)))
     result = call("reproduce", "--from-scratch", "--data", "dreamed")
@@ -486,9 +489,9 @@ def test_a_folder_that_holds_a_run_is_refused_without_resume(call, refused):
     call(*train_it)
     assert "run already holds a run; go on with it by --resume or choose another folder" in refused(*train_it)
     assert "is of a run with another seed" in refused(*train_it, "--resume", "--seed", "1")
-    before = contents(sources._PACKAGE.parent / "here")
+    before = contents(places._PACKAGE.parent / "here")
     assert call(*train_it, "--resume")["net"] == os.path.join("run", "net.npz")
-    assert contents(sources._PACKAGE.parent / "here") == before
+    assert contents(places._PACKAGE.parent / "here") == before
 
 
 def test_a_full_disk_while_drawing_leaves_no_half_picture(refused):
@@ -552,7 +555,7 @@ def test_verify_and_fetch_look_where_the_data_is(call, refused, tmp_path, monkey
     for action in ("verify", "fetch"):
         sentence = refused("data", action, "usps")
         assert f"{path} is no sound .npz file of plain arrays; put the published file in its place" in sentence
-    embedded = sources.shipped(sources.DREAMED)
+    embedded = places.shipped(formats.DREAMED)
     embedded.write_bytes(b"")
     assert f"{embedded} is no sound .npz file of plain arrays; write it again with" in refused(
         "data", "verify", "dreamed"

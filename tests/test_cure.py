@@ -7,9 +7,9 @@ import pytest
 from easy import arrays_of, noisy_prototypes
 from tiny import LAB, VIS, nets
 
-from dbn_lite import backend, data, dbn, exact, presets, sources, store
-from dbn_lite.cure import cure
+from dbn_lite import backend, data, dbn, exact, places, presets, store
 from dbn_lite.errors import InputError
+from dbn_lite.paper.cure import cure
 from dbn_lite.updown import UpDown
 
 DIGITS = noisy_prototypes(300, 100, (8, 8))
@@ -119,7 +119,7 @@ def test_a_net_of_other_images_or_labels_is_refused(small):
 
 
 def test_what_ships_is_the_cure_of_the_net_that_ships_and_keeps_off_the_empty_page():
-    paper, path = store.read_meta(store.shipped()), sources.shipped("trained/cured.npz")
+    paper, path = store.read_meta(store.shipped()), places.shipped("trained/cured.npz")
     about = store.read_meta(path)
     assert about["cure"] == {"data": "mnist", "mini_batches": 880, "seed": paper["seed"]}
     assert [about[name] for name in ("preset", "seed", "data")] == [paper[name] for name in ("preset", "seed", "data")]

@@ -6,7 +6,8 @@ import os
 import numpy as np
 import pytest
 
-from dbn_lite import data, sources
+from dbn_lite import data, places
+from dbn_lite.data import dreamed, formats, sources
 from dbn_lite.errors import InputError
 
 MNIST_CLASSES = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
@@ -22,7 +23,7 @@ def numbered(counts):
     return data.Dataset("numbered", greys, labels, greys[:1], labels[:1], (1, 1))
 
 
-def places(images, n):
+def where_from(images, n):
     return np.rint(images[:, 0] * n).astype(int)
 
 
@@ -37,7 +38,7 @@ def test_the_papers_split():
     assert cut.validation_images.shape == (10_000, 1)
     for batch in cut.train_labels.reshape(440, 100):
         assert np.bincount(batch, minlength=10).tolist() == [10] * 10
-    train, validation = places(cut.train_images, 60_000), places(cut.validation_images, 60_000)
+    train, validation = where_from(cut.train_images, 60_000), where_from(cut.validation_images, 60_000)
     assert len(set(train) | set(validation)) == 54_000  # none twice
     np.testing.assert_array_equal(mnist.train_labels[train], cut.train_labels)
     np.testing.assert_array_equal(mnist.train_labels[validation], cut.validation_labels)
@@ -51,7 +52,7 @@ def test_validation_is_drawn_at_random_from_what_is_left():
     expected = (np.array(MNIST_CLASSES) - 4400) * (10_000 / 16_000)
     counts = np.bincount(cut.validation_labels, minlength=10)
     assert np.abs(counts - expected).max() < 5 * np.sqrt(expected.max())
-    assert np.mean(places(cut.validation_images, 60_000)) == pytest.approx(30_000, abs=5 * 60_000 / np.sqrt(12e4))
+    assert np.mean(where_from(cut.validation_images, 60_000)) == pytest.approx(30_000, abs=5 * 60_000 / np.sqrt(12e4))
 
 
 def test_the_split_depends_on_the_seed_alone():
@@ -68,7 +69,7 @@ def test_neither_batches_nor_their_insides_follow_the_order_of_the_data():
     cut = data.split(mnist, rng(0))
     assert (cut.train_labels.reshape(-1, 100) != cut.train_labels[:100]).any()
     assert (np.diff(cut.train_labels[:100].astype(int)) < 0).any()
-    first_half = places(cut.train_images, 6000)[: len(cut.train_images) // 2]
+    first_half = where_from(cut.train_images, 6000)[: len(cut.train_images) // 2]
     assert first_half.mean() == pytest.approx(3000, abs=5 * 6000 / np.sqrt(12 * len(first_half)))
 
 
@@ -149,8 +150,8 @@ def test_only_whole_batches_are_assigned():
 def embedded(monkeypatch, tmp_path):
     """The path where a package of its own looks for its embedded set."""
     (tmp_path / "dbn_lite" / "_data").mkdir(parents=True)
-    monkeypatch.setattr(sources, "_PACKAGE", tmp_path / "dbn_lite")
-    return tmp_path / "dbn_lite" / "_data" / sources.DREAMED
+    monkeypatch.setattr(places, "_PACKAGE", tmp_path / "dbn_lite")
+    return tmp_path / "dbn_lite" / "_data" / formats.DREAMED
 
 
 def clouds(n):
@@ -163,14 +164,14 @@ def clouds(n):
 def test_what_is_dreamed_is_loaded_again(embedded):
     images, labels = clouds(60), np.arange(60) % 10
     data.write_dreamed(embedded, images, labels, n_test=20, meta={"net": "a test"})
-    dreamed = data.load("dreamed")
-    assert (dreamed.name, dreamed.shape) == ("dreamed", (28, 28))
-    np.testing.assert_allclose(dreamed.train_images, images[:40], atol=0.5 / 255 + 1e-6)
-    np.testing.assert_allclose(dreamed.test_images, images[40:], atol=0.5 / 255 + 1e-6)
-    np.testing.assert_array_equal(dreamed.train_labels, labels[:40])
-    np.testing.assert_array_equal(dreamed.test_labels, labels[40:])
+    again = data.load("dreamed")
+    assert (again.name, again.shape) == ("dreamed", (28, 28))
+    np.testing.assert_allclose(again.train_images, images[:40], atol=0.5 / 255 + 1e-6)
+    np.testing.assert_allclose(again.test_images, images[40:], atol=0.5 / 255 + 1e-6)
+    np.testing.assert_array_equal(again.train_labels, labels[:40])
+    np.testing.assert_array_equal(again.test_labels, labels[40:])
     with np.load(embedded, allow_pickle=False) as file:
-        assert sorted(file.files) == sorted([*sources.ARRAYS, "meta"])
+        assert sorted(file.files) == sorted([*formats.ARRAYS, "meta"])
         assert json.loads(str(file["meta"])) == {"net": "a test", "grey_levels": 256}
         assert file["train_images"].dtype == np.uint8
         assert file["train_images"].shape == (40, 28, 28)
@@ -186,7 +187,7 @@ def test_greys_are_given_up_only_as_far_as_the_size_asks(embedded, monkeypatch):
             assert file["train_images"].max() == 255
         assert np.abs(data.load("dreamed").train_images - images[:40]).max() <= 0.5 / (levels - 1) + 0.5 / 255
         sizes.append(embedded.stat().st_size)
-        monkeypatch.setattr(data, "DREAMED_LIMIT", sizes[-1])
+        monkeypatch.setattr(dreamed, "DREAMED_LIMIT", sizes[-1])
     assert sizes == sorted(sizes, reverse=True)
     before = embedded.read_bytes()
     with pytest.raises(InputError, match=r"60 images do not fit in .* bytes; give fewer or clearer ones"):

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from easy import arrays_of, assert_same_bits, greedy, log_of, meta_of, noisy_prototypes, preset, up_down
 
-from dbn_lite import experiments, presets, record, store, train
+from dbn_lite import presets, store, train
 from dbn_lite.errors import InputError
+from dbn_lite.paper import experiments, record
 
 DIGITS = noisy_prototypes(900, 300, (8, 8), noise=0.25)
 UP_DOWN = (

@@ -18,7 +18,8 @@ import standin_cupy
 from easy import arrays_of, greedy, log_of, noisy_prototypes, preset, up_down
 from scipy.stats import chi2
 
-from dbn_lite import backend, dbn, gpu, store, train
+from dbn_lite import backend, dbn, store, train
+from dbn_lite.backend import gpu, random
 from dbn_lite.errors import InputError
 from dbn_lite.rbm import ContrastiveDivergence, random_rbm
 from dbn_lite.updown import UpDown
@@ -79,7 +80,7 @@ def stand_in(monkeypatch):
 def numpy_ops():
     """NumPy's operations, drawing what the GPU draws."""
     ops = backend.NumPyOps()
-    ops.random = gpu.PhiloxRandom
+    ops.random = random.PhiloxRandom
     return ops
 
 
@@ -92,7 +93,7 @@ def words(text):
 
 @pytest.mark.parametrize(("counter", "key", "answer"), KNOWN_ANSWERS)
 def test_philox_gives_the_known_answers(counter, key, answer):
-    np.testing.assert_array_equal(gpu.philox(words(counter)[:, None], words(key)).ravel(), words(answer))
+    np.testing.assert_array_equal(random.philox(words(counter)[:, None], words(key)).ravel(), words(answer))
 
 
 @pytest.fixture(scope="module")
@@ -120,12 +121,12 @@ def test_the_kernels_philox_gives_the_known_answers(c_philox, counter, key, answ
 def test_both_generators_agree_bit_for_bit(c_philox):
     rng = np.random.default_rng(0)
     counters, key = rng.integers(2**32, size=(4, 500), dtype=np.uint32), rng.integers(2**32, size=2, dtype=np.uint32)
-    ours = gpu.philox(counters, key)
+    ours = random.philox(counters, key)
     np.testing.assert_array_equal(ours.T, [c_philox(c, key) for c in counters.T])
 
 
 def test_the_integers_are_uniform():
-    r = gpu.PhiloxRandom(0).int16((1 << 10, 1 << 10))
+    r = random.PhiloxRandom(0).int16((1 << 10, 1 << 10))
     assert (r.dtype, r.shape) == (np.int16, (1 << 10, 1 << 10))
     counts = np.bincount(np.int64(r.ravel()) + 32768, minlength=65536)
     assert abs(((counts - 16) ** 2 / 16).sum() - 65535) < 5 * 362
@@ -135,7 +136,7 @@ def test_the_integers_are_uniform():
 
 
 def test_the_uniform_numbers_are():
-    u = gpu.PhiloxRandom(1).uniform(100_001)
+    u = random.PhiloxRandom(1).uniform(100_001)
     assert (u.dtype, u.shape) == (np.float32, (100_001,))
     assert 0 <= u.min() < 1e-3
     assert 0.999 < u.max() < 1
@@ -144,7 +145,7 @@ def test_the_uniform_numbers_are():
 
 def test_seed_consumer_mini_batch_and_draw_each_change_the_numbers():
     def bits(seed=0, consumer="", ticks=0, draws=0):
-        rng = gpu.PhiloxRandom(seed, consumer)
+        rng = random.PhiloxRandom(seed, consumer)
         for _ in range(ticks):
             rng.tick()
         for _ in range(draws):
@@ -159,7 +160,7 @@ def test_seed_consumer_mini_batch_and_draw_each_change_the_numbers():
 
 
 def test_a_stream_goes_on_from_its_state(cupy_ops):
-    for make in (gpu.PhiloxRandom, cupy_ops.random):
+    for make in (random.PhiloxRandom, cupy_ops.random):
         rng = make(7, "who")
         rng.tick()
         rng.int16((5,))

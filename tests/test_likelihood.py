@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from tiny import LAB, PEN, VIS, nets
 
-from dbn_lite import ais, backend, data, exact, likelihood, store
-from dbn_lite.data import Dataset
+from dbn_lite import backend, data, exact, store
+from dbn_lite.dataset import Dataset
 from dbn_lite.errors import InputError
+from dbn_lite.paper import likelihood
+from dbn_lite.study import ais
 
 SETTINGS = {"chains": 400, "betas": 60, "plain_betas": 40, "gibbs_steps": 20, "passes": 200, "seed": 0}
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from tiny import LAB, PEN, machines, nets
 
-from dbn_lite import backend, exact, ravines
+from dbn_lite import backend, exact
 from dbn_lite.errors import InputError
+from dbn_lite.study import ravines
 
 
 def energy(oracle, *states):

@@ -11,8 +11,10 @@ import pytest
 from easy import arrays_of, assert_same_bits, contents, error_percent, greedy, log_of, noisy_prototypes, preset, up_down
 from scipy.stats import binomtest
 
-from dbn_lite import dbn, presets, record, reproduce, sources, store, train
+from dbn_lite import dbn, places, presets, provenance, store, train
+from dbn_lite.data import formats
 from dbn_lite.errors import InputError
+from dbn_lite.paper import figures, record, runs, scoreboard
 
 DIGITS = noisy_prototypes(900, 500, (8, 8), noise=0.25)
 STAGES = (
@@ -63,7 +65,7 @@ def test_a_record_has_the_errors_of_the_three_nets_counted_again_in_float64(fini
     best = {k.removeprefix("best."): a for k, a in arrays_of(finished / "checkpoint.npz").items() if "best." in k}
     nets = {"greedy": arrays_of(finished / "greedy.npz"), "best": best, "final": arrays_of(finished / "net.npz")}
     counts = {name: round(error_percent(net, images, labels) * len(labels) / 100) for name, net in nets.items()}
-    assert len(set(counts.values())) == 3  # else a mix-up would go unseen
+    assert len({of_finished["predictions"][name] for name in nets}) == 3  # else a mix-up would go unseen
     assert {name: of_finished[f"{name}_test_errors"] for name in nets} == counts
     for name, count in counts.items():
         guesses = np.array([int(digit) for digit in of_finished["predictions"][name]])
@@ -108,7 +110,7 @@ def test_a_record_says_where_it_comes_from(finished, of_finished):
 
 def test_without_git_the_commit_is_unknown(monkeypatch):
     monkeypatch.setenv("PATH", "")
-    assert record._commit() == "unknown"
+    assert provenance._commit() == "unknown"
 
 
 def test_the_commit_is_not_that_of_a_checkout_that_the_library_is_installed_in(monkeypatch, tmp_path):
@@ -119,8 +121,8 @@ def test_the_commit_is_not_that_of_a_checkout_that_the_library_is_installed_in(m
             pytest.skip("git makes no repository here")
     for where, found in ((tmp_path / "site-packages" / "dbn_lite", False), (tmp_path / "dbn_lite", True)):
         where.mkdir(parents=True)
-        monkeypatch.setattr(record, "__file__", str(where / "record.py"))
-        assert (record._commit() != "unknown") == found
+        monkeypatch.setattr(provenance, "__file__", str(where / "provenance.py"))
+        assert (provenance._commit() != "unknown") == found
 
 
 def test_a_record_is_read_as_it_was_written_a_row_on_each_line(of_finished, tmp_path):
@@ -146,9 +148,9 @@ def test_a_run_under_way_is_recorded_as_far_as_it_has_come(tmp_path):
     assert late["best_test_errors"] > 0
     assert late["final_test_errors"] is late["read_outs"] is late["predictions"]["final"] is None
     assert late["rows"][-1]["stage"] == "up-down k=3"
-    assert reproduce.standing(late) == "seed 4, under way: up-down k=3, epoch 2"
-    assert reproduce.standing(late | {"rows": []}) == "seed 4, just begun"
-    assert reproduce.standing(late | {"finished": True}) == "seed 4, finished"
+    assert runs.standing(late) == "seed 4, under way: up-down k=3, epoch 2"
+    assert runs.standing(late | {"rows": []}) == "seed 4, just begun"
+    assert runs.standing(late | {"finished": True}) == "seed 4, finished"
 
 
 def test_what_is_no_run_is_refused(finished, tmp_path):
@@ -203,7 +205,7 @@ def test_a_call_is_close_when_right_and_the_second_within_0_3():
 @pytest.mark.parametrize(("errors", "n"), [(0, 50), (1, 50), (125, 10_000), (50, 50), (3, 7)])
 def test_the_interval_is_wilsons(errors, n):
     interval = binomtest(errors, n).proportion_ci(0.95, method="wilson")
-    assert reproduce.wilson(errors, n) == pytest.approx((100 * interval.low, 100 * interval.high), abs=1e-3)
+    assert scoreboard.wilson(errors, n) == pytest.approx((100 * interval.low, 100 * interval.high), abs=1e-3)
 
 
 # The scoreboard
@@ -228,11 +230,11 @@ def made_up(seed, greedy=250, best=140, final=125, finished=True, **more):
 
 @pytest.fixture(scope="module")
 def measured(finished):
-    return reproduce.measure(finished / "net.npz", finished / "greedy.npz", DIGITS)
+    return scoreboard.measure(finished / "net.npz", finished / "greedy.npz", DIGITS)
 
 
 def board(measured, runs, folder):
-    return {row.number: row for row in reproduce.scoreboard(measured, runs, folder)}
+    return {row.number: row for row in scoreboard.rows(measured, runs, folder)}
 
 
 def test_over_runs_a_row_is_the_mean_and_the_standard_deviation(measured, tmp_path):
@@ -271,7 +273,7 @@ def test_every_number_of_the_paper_has_its_row(measured, tmp_path):
 def test_the_one_net_is_measured_with_an_interval(finished, measured, tmp_path, of_finished):
     rows = board(measured, [], tmp_path)
     wrong, n = of_finished["final_test_errors"], 500
-    low, high = reproduce.wilson(wrong, n)
+    low, high = scoreboard.wilson(wrong, n)
     assert rows[3].net == f"{wrong / 5:.2f} % (95 %: {low:.2f} to {high:.2f})"
     assert rows[2].net == ""
     assert rows[1].net.startswith(f"{of_finished['greedy_test_errors'] / 5:.2f} % (95 %: ")
@@ -296,7 +298,7 @@ HALF = {"stages": [{"name": "up-down", "all_images": False}, {"name": "all image
 )
 def test_a_net_that_never_saw_all_images_is_not_in_the_row_of_those_that_did(finished, tmp_path, about):
     store.save(store.load(finished / "net.npz"), tmp_path / "net.npz", **about)
-    rows = board(reproduce.measure(tmp_path / "net.npz", None, DIGITS), [], tmp_path)
+    rows = board(scoreboard.measure(tmp_path / "net.npz", None, DIGITS), [], tmp_path)
     assert (rows[1].net, rows[3].net, rows[11].net) == ("", "", "")
     assert "95 %" in rows[2].net
 
@@ -316,22 +318,22 @@ def test_single_experiments_are_told_when_they_are_recorded(measured, tmp_path):
 
 
 def test_the_end_of_a_stage_is_the_mean_of_its_last_five_epochs_once_it_is_over():
-    assert reproduce.stage_ends(made_up(0)["rows"]) == pytest.approx([2.5, 2.0, 1.5])
-    assert reproduce.stage_ends(made_up(0)["rows"][:14]) == pytest.approx([2.5])  # the second is not over yet
-    assert reproduce.stage_ends([]) == []
+    assert scoreboard.stage_ends(made_up(0)["rows"]) == pytest.approx([2.5, 2.0, 1.5])
+    assert scoreboard.stage_ends(made_up(0)["rows"][:14]) == pytest.approx([2.5])  # the second is not over yet
+    assert scoreboard.stage_ends([]) == []
 
 
 def test_the_net_to_ship_is_chosen_by_validation_among_the_finished():
-    runs = [made_up(0), made_up(1, final=200), made_up(2, finished=False)]
-    assert reproduce.chosen(runs)["seed"] == 1  # whatever its test error
-    assert reproduce.chosen([made_up(2, finished=False)]) is None
+    recorded = [made_up(0), made_up(1, final=200), made_up(2, finished=False)]
+    assert runs.chosen(recorded)["seed"] == 1  # whatever its test error
+    assert runs.chosen([made_up(2, finished=False)]) is None
 
 
 def test_the_nets_that_ship_are_of_the_run_that_the_rule_names():
-    named = reproduce.chosen(reproduce.recorded_runs(reproduce.results_folder()))["seed"]
-    nets = [store.shipped(), *map(sources.shipped, ("trained/greedy.npz", "trained/cured.npz"))]
+    named = runs.chosen(runs.recorded_runs(runs.results_folder()))["seed"]
+    nets = [store.shipped(), *map(places.shipped, ("trained/greedy.npz", "trained/cured.npz"))]
     assert [store.read_meta(path)["seed"] for path in nets] == [named] * 3
-    dreamed_by = store.load_arrays(sources.shipped(sources.DREAMED))[1]["net"]
+    dreamed_by = store.load_arrays(places.shipped(formats.DREAMED))[1]["net"]
     assert dreamed_by["seed"] == named
 
 
@@ -339,14 +341,14 @@ def test_runs_are_read_by_seed_and_only_those_on_the_data(tmp_path):
     for seed, data in ((2, "mnist"), (0, "mnist"), (1, "dreamed")):
         record.write(made_up(seed, settings={"data": f"{data}, 1 images"}), tmp_path / f"paper-seed{seed}.json")
     record.write(made_up(7), tmp_path / "search.json")
-    assert [run["seed"] for run in reproduce.recorded_runs(tmp_path)] == [0, 2]
-    assert [run["seed"] for run in reproduce.recorded_runs(tmp_path, "dreamed")] == [1]
-    assert reproduce.recorded_runs(tmp_path / "none") == []
+    assert [run["seed"] for run in runs.recorded_runs(tmp_path)] == [0, 2]
+    assert [run["seed"] for run in runs.recorded_runs(tmp_path, "dreamed")] == [1]
+    assert runs.recorded_runs(tmp_path / "none") == []
 
 
 def test_lines_for_a_terminal_leave_out_empty_columns():
-    rows = [reproduce.Row(1, "one", "2 %", "3 %", ""), reproduce.Row(12, "two", "4 %", "", "5 %")]
-    assert reproduce.in_lines(rows).splitlines() == [
+    rows = [scoreboard.Row(1, "one", "2 %", "3 %", ""), scoreboard.Row(12, "two", "4 %", "", "5 %")]
+    assert scoreboard.in_lines(rows).splitlines() == [
         " 1  one",
         "      the paper  2 %",
         "       our runs  3 %",
@@ -363,8 +365,8 @@ class Told:
     """A stand-in for the net of a figure: it says what it was told to say of the test images."""
 
     def __init__(self, monkeypatch, probs):
-        monkeypatch.setattr(reproduce, "label_log_probs", lambda net, images: np.log(probs))
-        monkeypatch.setattr(reproduce, "predict", lambda net, images: probs.argmax(axis=1))
+        monkeypatch.setattr(figures, "label_log_probs", lambda net, images: np.log(probs))
+        monkeypatch.setattr(figures, "predict", lambda net, images: probs.argmax(axis=1))
 
 
 def cases(labels):
@@ -385,23 +387,23 @@ def shown(figure):
 def test_figures_6_and_7_show_the_right_cases_by_class_with_the_guesses(monkeypatch):
     probs = np.array([[0.3, 0.5, 0.2], [0.05, 0.05, 0.9], [0.2, 0.39, 0.41], [0.4, 0.35, 0.25], [0.1, 0.2, 0.7]])
     digits, net = cases([1, 2, 2, 0, 0]), Told(monkeypatch, probs)
-    assert shown(reproduce.close_calls(net, digits)) == [(4, "0, 1?"), (1, "1, 0?"), (3, "2, 1?")]
-    assert shown(reproduce.errors(net, digits)) == [(5, "2")]
+    assert shown(figures.close_calls(net, digits)) == [(4, "0, 1?"), (1, "1, 0?"), (3, "2, 1?")]
+    assert shown(figures.errors(net, digits)) == [(5, "2")]
 
 
 def test_where_there_is_no_such_case_there_is_no_figure(monkeypatch, tmp_path):
     net, digits = Told(monkeypatch, np.array([[0.9, 0.1], [0.1, 0.9]])), cases([0, 1])
-    assert reproduce.close_calls(net, digits) is None
-    assert reproduce.draw("figure7-errors.png", net, digits, tmp_path) == []
+    assert figures.close_calls(net, digits) is None
+    assert figures.draw("figure7-errors.png", net, digits, tmp_path) == []
     assert contents(tmp_path) == {}
 
 
 @pytest.mark.parametrize(("draw", "chains"), [("samples", "samples_by_class"), ("evolution", "evolution_by_class")])
 def test_figures_8_and_9_have_a_row_for_each_class(monkeypatch, draw, chains):
     images = np.random.default_rng(0).random((10, 10, 4)).astype(np.float32)
-    monkeypatch.setattr(reproduce, chains, lambda net: images)
+    monkeypatch.setattr(figures, chains, lambda net: images)
     net = dbn.from_arrays({k: np.zeros(s, np.float32) for k, s in shapes(vis=4).items()})
-    figure = getattr(reproduce, draw)(net, cases([0]))
+    figure = getattr(figures, draw)(net, cases([0]))
     sheet = np.asarray(figure.axes[0].images[0].get_array()).reshape(10, 2, 10, 2)
     np.testing.assert_array_equal(sheet.swapaxes(1, 2).reshape(10, 10, 4), images)
 
@@ -417,12 +419,12 @@ def shapes(vis, hid=3, pen=3, top=4, lab=10):
 
 def test_figures_are_written_as_png_or_refused(finished, tmp_path):
     net = store.load(finished / "net.npz")
-    (path,) = reproduce.draw("figure7-errors.png", net, DIGITS, tmp_path / "new" / "folder")
+    (path,) = figures.draw("figure7-errors.png", net, DIGITS, tmp_path / "new" / "folder")
     assert path == tmp_path / "new" / "folder" / "figure7-errors.png"
     assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"cannot write .*file/figure7"):
-        reproduce.draw("figure7-errors.png", net, DIGITS, tmp_path / "file")
+        figures.draw("figure7-errors.png", net, DIGITS, tmp_path / "file")
 
 
 # From scratch
@@ -431,27 +433,27 @@ def test_figures_are_written_as_png_or_refused(finished, tmp_path):
 def test_from_scratch_trains_each_seed_once_records_it_and_goes_on_where_it_stopped(tmp_path, monkeypatch):
     monkeypatch.setitem(presets.PRESETS, "paper", SMALL)
     stopped(tmp_path / "paper-seed4", "up-down k=6")
-    reproduce.train_and_record(tmp_path, DIGITS, seeds=(3, 4), progress=False)
-    runs = reproduce.recorded_runs(tmp_path, "prototypes")
-    assert [(run["seed"], run["finished"]) for run in runs] == [(3, True), (4, True)]
+    runs.train_and_record(tmp_path, DIGITS, seeds=(3, 4), progress=False)
+    recorded = runs.recorded_runs(tmp_path, "prototypes")
+    assert [(run["seed"], run["finished"]) for run in recorded] == [(3, True), (4, True)]
     train.Run(SMALL, DIGITS, 4, tmp_path / "whole").train(progress=False)
     assert_same_bits(tmp_path / "paper-seed4" / "net.npz", tmp_path / "whole" / "net.npz")
     steps = []
     monkeypatch.setattr(train.GreedyLearner, "step", lambda *given: steps.append(given))
-    reproduce.train_and_record(tmp_path, DIGITS, seeds=(3, 4), progress=False)
+    runs.train_and_record(tmp_path, DIGITS, seeds=(3, 4), progress=False)
     assert steps == []
 
 
 def test_a_folder_without_runs_is_refused(tmp_path):
     with pytest.raises(InputError, match="holds no run called paper-seed0 or the like; train one"):
-        reproduce.record_runs(tmp_path, DIGITS)
+        runs.record_runs(tmp_path, DIGITS)
 
 
 def test_the_net_is_that_of_the_chosen_run_or_the_shipped_one(tmp_path):
     folder = tmp_path / "runs"
-    net, greedy_net = reproduce.net_and_forebear([made_up(0), made_up(1)], folder)
+    net, greedy_net = runs.net_and_forebear([made_up(0), made_up(1)], folder)
     assert (net, greedy_net) == (folder / "paper-seed1" / "net.npz", folder / "paper-seed1" / "greedy.npz")
-    for runs, where in (([made_up(0)], None), ([made_up(0, finished=False)], folder)):
-        net, greedy_net = reproduce.net_and_forebear(runs, where)
+    for recorded, where in (([made_up(0)], None), ([made_up(0, finished=False)], folder)):
+        net, greedy_net = runs.net_and_forebear(recorded, where)
         assert net == store.shipped()
         assert greedy_net.name == "greedy.npz"

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dbn_lite import data, sources
+from dbn_lite import data, places
+from dbn_lite.data import formats, sources
 from dbn_lite.errors import InputError
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -236,9 +237,9 @@ def dreamed(monkeypatch, tmp_path):
     package = tmp_path / "site" / "dbn_lite"
     (package / "_data").mkdir(parents=True)
     rng = np.random.default_rng(2)
-    path = package / "_data" / sources.DREAMED
+    path = package / "_data" / formats.DREAMED
     data.write_dreamed(path, rng.random((30, 784)), np.arange(30) % 10, n_test=10)
-    monkeypatch.setattr(sources, "_PACKAGE", package)
+    monkeypatch.setattr(places, "_PACKAGE", package)
     return path
 
 
@@ -378,29 +379,29 @@ def test_the_embedded_set_is_not_to_be_fetched():
 
 
 def test_what_ships_is_found_in_a_checkout_and_in_an_installed_package(monkeypatch, tmp_path):
-    assert data.shipped("registry.json") == CHECKOUT / "data" / "registry.json"
+    assert places.shipped("registry.json") == CHECKOUT / "data" / "registry.json"
     package = tmp_path / "dbn_lite"
     (package / "_data" / "trained").mkdir(parents=True)
     (package / "_data" / "trained" / "paper.npz").touch()
-    monkeypatch.setattr(sources, "_PACKAGE", package)
-    assert data.shipped("trained/paper.npz") == package / "_data" / "trained" / "paper.npz"
+    monkeypatch.setattr(places, "_PACKAGE", package)
+    assert places.shipped("trained/paper.npz") == package / "_data" / "trained" / "paper.npz"
     with pytest.raises(InputError, match=r"registry.json does not come with this copy of dbn_lite; install"):
-        data.shipped("registry.json")
+        places.shipped("registry.json")
 
 
 def test_the_cache_is_named_or_in_the_checkout_or_the_users(monkeypatch, tmp_path):
     monkeypatch.setenv("DBN_LITE_CACHE", str(tmp_path))
-    assert sources.cache_folder() == tmp_path
+    assert places.cache_folder() == tmp_path
     monkeypatch.delenv("DBN_LITE_CACHE")
     monkeypatch.setattr("os.access", lambda path, mode: True)
-    assert sources.cache_folder() == CHECKOUT / "data" / "cache"
+    assert places.cache_folder() == CHECKOUT / "data" / "cache"
     monkeypatch.setattr("os.access", lambda path, mode: False)
-    users = sources.cache_folder()
+    users = places.cache_folder()
     assert users.name == "dbn-lite"
     assert CHECKOUT not in users.parents
     monkeypatch.setattr("os.access", lambda path, mode: True)
-    monkeypatch.setattr(sources, "_PACKAGE", tmp_path / "site-packages" / "dbn_lite")
-    assert sources.cache_folder() == users
+    monkeypatch.setattr(places, "_PACKAGE", tmp_path / "site-packages" / "dbn_lite")
+    assert places.cache_folder() == users
 
 
 def test_the_registry_is_complete():
@@ -431,7 +432,7 @@ def postal(digits, server, monkeypatch, tmp_path):
     """A registry of one small USPS on one mirror; what it holds is in `.arrays`, its texts in `.content`."""
     rng = np.random.default_rng(3)
     images = [rng.integers(0, 2001, (n, 16, 16), dtype=np.uint16) for n in (TRAIN, TEST)]
-    server.arrays = dict(zip(sources.ARRAYS, (images[0], digits[1], images[1], digits[3]), strict=True))
+    server.arrays = dict(zip(formats.ARRAYS, (images[0], digits[1], images[1], digits[3]), strict=True))
     texts = [libsvm(images[0], digits[1]), libsvm(images[1], digits[3])]
     server.content = {"/usps.bz2": texts[0], "/usps.t.bz2": texts[1]}
     files = {
@@ -452,7 +453,7 @@ def test_usps_is_fetched_as_libsvm_text_and_kept_packed(postal, tmp_path):
     np.testing.assert_allclose(usps.train_images, postal.arrays["train_images"].reshape(TRAIN, 256) / 2000.0, atol=1e-7)
     np.testing.assert_array_equal(usps.test_labels, postal.arrays["test_labels"])
     with np.load(tmp_path / "cache" / "usps" / "usps.npz") as kept:
-        assert sorted(kept.files) == sorted(sources.ARRAYS)
+        assert sorted(kept.files) == sorted(formats.ARRAYS)
         for name in kept.files:
             np.testing.assert_array_equal(kept[name], postal.arrays[name])
             assert kept[name].dtype == postal.arrays[name].dtype

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from easy import arrays_of, contents
 
-from dbn_lite import dbn, sources, store
+from dbn_lite import dbn, places, store
 from dbn_lite.errors import InputError
 
 SHAPES = {  # from appendix B, for 6 pixels, 5 and 4 hidden units, 7 top units and 3 labels
@@ -228,6 +228,6 @@ def test_a_file_with_a_wrong_byte_is_refused_or_gives_the_right_net(path, write)
 def test_the_shipped_net_is_of_the_papers_preset(tmp_path, monkeypatch):
     preset = store.read_meta(store.shipped())["preset"]
     assert (preset["name"], preset["layers"]) == ("paper", [500, 500, 2000])
-    monkeypatch.setattr(sources, "_PACKAGE", tmp_path)
+    monkeypatch.setattr(places, "_PACKAGE", tmp_path)
     with pytest.raises(InputError, match=r"paper\.npz does not come with this copy"):
         store.shipped()

@@ -26,7 +26,7 @@ from easy import (
     up_down,
 )
 
-from dbn_lite import backend, store, train
+from dbn_lite import backend, provenance, store, train
 from dbn_lite.errors import InputError
 from dbn_lite.presets import Preset
 from dbn_lite.rbm import ContrastiveDivergence
@@ -329,10 +329,10 @@ def test_a_net_says_where_it_comes_from(tmp_path):
 
 def test_a_copy_that_is_not_installed_says_so(monkeypatch):
     def absent(name):
-        raise train.PackageNotFoundError
+        raise provenance.PackageNotFoundError
 
-    monkeypatch.setattr(train, "version", absent)
-    assert train.versions()["dbn-lite"] == "not installed"
+    monkeypatch.setattr(provenance, "version", absent)
+    assert provenance.versions()["dbn-lite"] == "not installed"
 
 
 def test_seconds_add_up_over_interruptions(tmp_path, monkeypatch):
@@ -489,7 +489,7 @@ def test_it_can_be_run_outside_the_main_thread(tmp_path):
 VICTIM = """
 import os, signal, sys, time
 sys.path.insert(0, sys.argv[1])
-from dbn_lite import train
+from dbn_lite import provenance, train
 from test_train import SHORT, SMALL
 
 out, seconds, commit, before = sys.argv[2], float(sys.argv[3]), int(sys.argv[4]), sys.argv[5] == "before"

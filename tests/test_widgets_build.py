@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tiny import VIS, machines, nets
 
-from dbn_lite import sources, store
+from dbn_lite import places, store
 from dbn_lite.errors import InputError
 from dbn_lite.widgets import Chain, bundle
 from dbn_lite.widgets import __main__ as figures
@@ -18,7 +18,7 @@ STARTS = np.zeros((2, VIS), np.float32), np.arange(2)
 
 @pytest.fixture(autouse=True)
 def nothing_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "_PACKAGE", tmp_path)
+    monkeypatch.setattr(places, "_PACKAGE", tmp_path)
 
 
 def test_a_net_that_is_neither_given_nor_shipped_is_left_out_and_that_is_said(tmp_path: Path, capsys) -> None:

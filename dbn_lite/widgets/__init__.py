@@ -18,7 +18,7 @@ import numpy as np
 from matplotlib.figure import Figure as Picture
 
 from dbn_lite import backend, exact, plot
-from dbn_lite.data import check_images
+from dbn_lite.dataset import check_images
 from dbn_lite.dbn import DBN, down_pass, evolve, memory_step, up_pass
 from dbn_lite.errors import InputError
 from dbn_lite.rbm import RBM, mean_v_from_h, sample_h_from_v

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dbn_lite import data, sources, store
+from dbn_lite import data, places, store
 from dbn_lite.errors import InputError
 
 from .bundle import pack, script, style
@@ -43,7 +43,7 @@ def build(folder: Path, given: dict[str, Path | None], starts: tuple[np.ndarray,
     listed = {}
     for name, file in SHIPPED.items():
         try:
-            path = given.get(name) or sources.shipped(f"trained/{file}")
+            path = given.get(name) or places.shipped(f"trained/{file}")
         except InputError as error:
             print(f"The figures go without the net {name!r}: {error}", file=sys.stderr)
             continue

@@ -1,0 +1,52 @@
+"""Data sets by name: found or fetched, verified, loaded."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from ..dataset import Dataset, Split, arrange_balanced, arrange_random, check_images, check_labels, floats, split
+from ..errors import InputError
+from .dreamed import write_dreamed
+from .formats import FULL_INK
+from .sources import Checked, NotFetchedError, fetch, find, read, verify
+
+__all__ = [
+    "NAMES", "Checked", "Dataset", "NotFetchedError", "Split", "arrange_balanced", "arrange_random",
+    "check_images", "check_labels", "fetch", "load", "split", "verify", "write_dreamed",
+]  # fmt: skip
+
+NAMES = ("auto", "mnist", "dreamed", "usps")
+
+
+def _to_stderr(sentence: str) -> None:
+    print(sentence, file=sys.stderr)
+
+
+def load(name: str = "auto", say: Callable[[str], None] = _to_stderr) -> Dataset:
+    """Load a data set, "mnist", "usps" or "dreamed", from DBN_LITE_DATA, the cache or a mirror, verified.
+
+    "auto" is MNIST if it is at hand or can be fetched, else the embedded dreamed digits, of which `say` is
+    told in one sentence. Raises InputError for an unknown name or a damaged file, and NotFetchedError (an
+    InputError) if the set is not at hand and no mirror gives it.
+    """
+    if name not in NAMES:
+        raise InputError(f"there is no data set {name!r}; choose {', '.join(NAMES[:-1])} or {NAMES[-1]}.")
+    if name == "auto":
+        try:
+            return load("mnist")
+        except NotFetchedError:
+            say(
+                "MNIST is not at hand and no mirror gives it, so the embedded dreamed digits stand in: "
+                "no figure that follows is one on MNIST."
+            )
+            return load("dreamed")
+    train, train_labels, test, test_labels = read(name, find(name))
+    return Dataset(
+        name,
+        floats(train, FULL_INK[name]),
+        train_labels.copy(),
+        floats(test, FULL_INK[name]),
+        test_labels.copy(),
+        (train.shape[1], train.shape[2]),
+    )

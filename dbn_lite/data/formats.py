@@ -1,0 +1,127 @@
+"""File formats of the data sets: IDX in gzip, LIBSVM in bz2, .npz; each decoded to arrays, and checked."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import hashlib
+import zipfile
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+DREAMED = "dreamed-digits.npz"
+ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+FULL_INK = {"mnist": 255, "usps": 2000, "dreamed": 255}  # the stored value that stands for 1.0
+Arrays = tuple[NDArray[Any], ...]
+
+
+class DamagedError(Exception):
+    """What is wrong with a file; whoever knows its path makes a sentence of it."""
+
+
+def idx_gz(path: Path, spec: dict[str, Any]) -> Arrays:
+    """Read a gzipped IDX file: its one array."""
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError as error:
+        raise DamagedError("is missing") from error
+    except OSError as error:
+        raise DamagedError(f"cannot be read ({error.strerror})") from error
+    return (idx(gunzip(raw), spec),)
+
+
+def gunzip(raw: bytes) -> bytes:
+    """Unpack gzip; raises DamagedError for what is none or is cut short."""
+    try:
+        return gzip.decompress(raw)
+    except EOFError as error:
+        raise DamagedError("is truncated") from error
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise DamagedError("is no sound gzip file") from error
+
+
+def idx(raw: bytes, spec: dict[str, Any]) -> NDArray[np.uint8]:
+    """Decode an IDX file of the shape and checksum in `spec`: uint8 (n, height, width) or (n,)."""
+    shape = tuple(spec["shape"])
+    kind, other = ("images", "labels") if len(shape) == 3 else ("labels", "images")
+    magic, right, header = raw[:4].hex(), f"0000080{len(shape)}", 4 + 4 * len(shape)
+    if magic != right and magic in ("00000801", "00000803"):
+        raise DamagedError(f"holds {other} where {kind} should be")
+    if magic != right:
+        raise DamagedError(f"is no IDX file of {kind}: it starts with {magic or 'nothing'}, not {right}")
+    declared = tuple(int.from_bytes(raw[i : i + 4], "big") for i in range(4, header, 4))
+    if declared != shape:
+        raise DamagedError(f"declares {_times(declared)} {kind}, not {_times(shape)}")
+    if len(raw) - header != np.prod(shape):
+        raise DamagedError(f"holds {len(raw) - header} bytes of {kind}, not {np.prod(shape)}")
+    if hashlib.sha256(raw).hexdigest() != spec["sha256"]:
+        raise DamagedError("does not have the published SHA-256")
+    return np.frombuffer(raw, np.uint8, offset=header).reshape(shape)
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def libsvm(raw: bytes, spec: dict[str, Any]) -> Arrays:
+    """Decode a LIBSVM text, lines `label 1:value 2:value ...` in bz2: uint16 images and uint8 labels.
+
+    Labels run from 1 to 10 there, for the digits 0 to 9, values from -1 to 1, and no value is left out.
+    """
+    if hashlib.md5(raw, usedforsecurity=False).hexdigest() != spec["md5_compressed"]:
+        raise DamagedError("does not have the published MD5")
+    n, height, width = spec["shape"]
+    text = bz2.decompress(raw).decode("ascii").replace(":", " ")
+    table = np.fromstring(text, sep=" ").reshape(n, 1 + 2 * height * width)
+    images = np.rint((table[:, 2::2] + 1) * (FULL_INK["usps"] / 2)).astype(np.uint16)
+    return _usps(images.reshape(n, height, width), (table[:, 0] - 1).astype(np.uint8), spec)
+
+
+def _npz(path: Path) -> Arrays:
+    """Read the four arrays of a packed data set, never a pickle."""
+    try:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+            return tuple(file[name] for name in ARRAYS)
+    except FileNotFoundError as error:
+        raise DamagedError("is missing") from error
+    except KeyError as error:
+        raise DamagedError(f"lacks one of the arrays {', '.join(ARRAYS)}") from error
+    except (OSError, ValueError, EOFError, TypeError, zlib.error, zipfile.BadZipFile) as error:
+        raise DamagedError("is no sound .npz file of plain arrays") from error
+
+
+def _usps(images: NDArray[Any], labels: NDArray[Any], spec: dict[str, Any]) -> Arrays:
+    _expect(images, labels, tuple(spec["shape"]), np.uint16)
+    if images.max() > FULL_INK["usps"]:
+        raise DamagedError(f"holds pixels above {FULL_INK['usps']}")
+    if np.bincount(labels, minlength=10).tolist() != spec["classes"]:
+        raise DamagedError("does not hold the known number of examples of each class")
+    return images, labels
+
+
+def usps_npz(path: Path, specs: Iterable[dict[str, Any]]) -> Arrays:
+    """Read USPS as it is kept here, one .npz, against what the registry says of the two published files."""
+    train, test = specs
+    arrays = _npz(path)
+    return _usps(arrays[0], arrays[1], train) + _usps(arrays[2], arrays[3], test)
+
+
+def dreamed_npz(path: Path) -> Arrays:
+    """Read the embedded set."""
+    arrays = _npz(path)
+    for images, labels in zip(arrays[::2], arrays[1::2], strict=True):
+        _expect(images, labels, (len(images), 28, 28), np.uint8)
+    return arrays
+
+
+def _expect(images: NDArray[Any], labels: NDArray[Any], shape: tuple[int, ...], dtype: Any) -> None:
+    if images.dtype != dtype or images.shape != shape:
+        wanted = f"{np.dtype(dtype)} {_times(shape)}"
+        raise DamagedError(f"holds images of {images.dtype} {_times(images.shape)}, not {wanted}")
+    if labels.dtype != np.uint8 or labels.shape != shape[:1] or labels.max(initial=0) > 9:
+        raise DamagedError(f"holds labels other than {shape[0]} digits 0 to 9 of uint8")

@@ -1,0 +1,237 @@
+"""Where data sets come from: folders on this machine, mirrors, and the checks of each file.
+
+`data/registry.json` names the mirrors of each data set and what each file must hold.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from ..errors import InputError
+from ..files import atomic_write
+from ..places import cache_folder, shipped
+from . import formats
+from .formats import ARRAYS, DREAMED, Arrays, DamagedError
+
+PATIENCE = 4.0  # seconds that the mirrors have to show a sign of life
+
+Decoder = Callable[[bytes, dict[str, Any]], Arrays]
+
+
+class Checked(NamedTuple):
+    """One file of a data set: its name, whether it is sound, its folder, and what is wrong if it is not."""
+
+    file: str
+    ok: bool
+    where: str
+    why: str = ""
+
+
+class NotFetchedError(InputError):
+    """A data set that is not at hand and that no mirror gives."""
+
+
+# Places
+
+
+def find(name: str) -> Path:
+    """Name the folder of a data set: in DBN_LITE_DATA, else in the cache, fetched if it is not there yet.
+
+    Raises InputError if DBN_LITE_DATA is no folder, and what `fetch` raises.
+    """
+    folder = _place(name)
+    absent = [file for file in _readers(name) if not (folder / file).is_file()]
+    return fetch(name) if absent and folder == _cached(name) else folder
+
+
+def _place(name: str) -> Path:
+    if name == "dreamed":
+        return shipped(DREAMED).parent
+    own = os.environ.get("DBN_LITE_DATA")
+    if own and not Path(own).is_dir():
+        raise InputError(f"DBN_LITE_DATA is {own}, no folder as seen from {Path.cwd()}; correct or unset it.")
+    return Path(own) / name if own and (Path(own) / name).is_dir() else _cached(name)
+
+
+def _cached(name: str) -> Path:
+    return cache_folder() / name
+
+
+def registry() -> dict[str, Any]:
+    """Read the registry: for each data set its mirrors, files, shapes and checksums."""
+    content: dict[str, Any] = json.loads(shipped("registry.json").read_text(encoding="utf-8"))
+    return content
+
+
+# Reading
+
+
+def _readers(name: str) -> dict[str, Callable[[Path], Arrays]]:
+    """Map each file of a data set to the function that reads its arrays, or raises DamagedError."""
+    if name == "usps":
+        return {"usps.npz": partial(formats.usps_npz, specs=registry()["usps"]["files"].values())}
+    if name == "dreamed":
+        return {DREAMED: formats.dreamed_npz}
+    specs = registry()["mnist"]["files"]
+    return {file: partial(formats.idx_gz, spec=spec) for file, spec in specs.items()}
+
+
+def read(name: str, folder: Path) -> Arrays:
+    """Read the four arrays of a data set as stored, in the order of ARRAYS, verifying every file.
+
+    Raises InputError that names the first file that is missing or damaged, and the remedy.
+    """
+    arrays: Arrays = ()
+    for file, reader in _readers(name).items():
+        try:
+            arrays += reader(folder / file)
+        except DamagedError as error:
+            raise InputError(f"{folder / file} {error}; {remedy(name, folder)}.") from error
+    return arrays
+
+
+def remedy(name: str, folder: Path) -> str:
+    """Say what to do about a missing or damaged file of a data set in that folder."""
+    if name == "dreamed":
+        return "write it again with 'dbn-lite data dream', or restore it from the repository"
+    if folder == _cached(name):
+        return f"run 'dbn-lite data fetch {name}' to replace it"
+    return "put the published file in its place, or unset DBN_LITE_DATA"
+
+
+def verify(name: str) -> list[Checked]:
+    """Check again every file of "mnist", "usps" or "dreamed", in the folder where it would be loaded from."""
+    folder = _place(_known(name, "mnist", "usps", "dreamed"))
+    rows = []
+    for file, reader in _readers(name).items():
+        why = _fault(reader, folder / file)
+        rows.append(Checked(file, not why, str(folder), why))
+    return rows
+
+
+def _fault(reader: Callable[[Path], Arrays], path: Path) -> str:
+    try:
+        reader(path)
+    except DamagedError as error:
+        return str(error)
+    return ""
+
+
+def _known(name: str, *names: str) -> str:
+    if name not in names:
+        raise InputError(f"there is no data set {name!r} to fetch or verify; choose {' or '.join(names)}.")
+    return name
+
+
+# Fetching
+
+
+def fetch(name: str) -> Path:
+    """Bring "mnist" or "usps" to the cache, unless DBN_LITE_DATA has a folder of that name, and return its folder.
+
+    What is sound in the cache stays; each download is verified before it takes its place. Raises
+    NotFetchedError if no mirror gives a sound file, InputError if the cache cannot be written.
+    """
+    folder = _place(_known(name, "mnist", "usps"))
+    if folder != _cached(name):
+        return folder
+    missing = [file for file, reader in _readers(name).items() if _fault(reader, folder / file)]
+    if missing:
+        _fetch(name, missing, folder)
+    return folder
+
+
+def _fetch(name: str, missing: list[str], folder: Path) -> None:
+    entry = registry()[name]
+    if not _online([mirror + next(iter(entry["files"])) for mirror in entry["mirrors"]]):
+        raise NotFetchedError(_advice(name, "no mirror answers"))
+    _make(folder)
+    if name == "usps":
+        arrays = sum((_download(name, file, formats.libsvm)[1] for file in entry["files"]), ())
+        stored: dict[str, Any] = dict(zip(ARRAYS, arrays, strict=True))
+        return atomic_write(folder / "usps.npz", lambda out: np.savez_compressed(out, **stored))
+    for file in missing:
+        raw, _ = _download(name, file, lambda raw, spec: (formats.idx(formats.gunzip(raw), spec),))
+        atomic_write(folder / file, partial(_write, raw))
+
+
+def _write(content: bytes, out: BinaryIO) -> None:
+    out.write(content)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        sentence = f"cannot make the folder {folder} ({error.strerror}); name another by DBN_LITE_CACHE."
+        raise InputError(sentence) from error
+
+
+def _download(name: str, file: str, decode: Decoder) -> tuple[bytes, Arrays]:
+    """Get a file and its arrays from the first mirror whose bytes pass `decode`; each is tried twice."""
+    entry, faults = registry()[name], {}
+    for mirror in entry["mirrors"] * 2:
+        try:
+            raw = _get(mirror + file)
+            return raw, decode(raw, entry["files"][file])
+        except DamagedError as error:
+            faults[mirror] = f"what {mirror} sends {error}"
+        except OSError as error:  # every failure that requests reports is one
+            faults[mirror] = f"{mirror} fails with {type(error).__name__}"
+    raise NotFetchedError(_advice(name, f"{file} cannot be fetched ({', '.join(faults.values())})"))
+
+
+def _advice(name: str, reason: str) -> str:
+    dreamed = ", or use the embedded digits, --data dreamed" if name == "mnist" else ""
+    holder = f"let DBN_LITE_DATA name a folder that holds {name}/"
+    return f"{name} is not at hand and {reason}: try again with a network, or {holder}{dreamed}."
+
+
+def _online(urls: list[str]) -> bool:
+    """Ask all urls at once whether anything answers, waiting no longer than PATIENCE.
+
+    In threads, because neither a look-up of a name nor a host of many addresses keeps to a time limit.
+    """
+    import requests
+
+    answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
+
+    def ask(url: str) -> None:
+        try:
+            requests.head(url, timeout=PATIENCE)
+            answers.put(True)
+        except requests.RequestException:
+            answers.put(False)
+
+    for url in urls:
+        threading.Thread(target=ask, args=(url,), daemon=True).start()
+    until = time.monotonic() + PATIENCE
+    try:
+        return any(answers.get(timeout=max(0.0, until - time.monotonic())) for _ in urls)
+    except queue.Empty:
+        return False
+
+
+def _get(url: str) -> bytes:
+    import pooch
+    from tqdm import tqdm
+
+    content = io.BytesIO()
+    # total: the downloader sets the true one, but takes a bar of none for no bar
+    bar = tqdm(desc=url.rpartition("/")[2], total=1, unit="B", unit_scale=True)
+    with bar:
+        # identity: a server that unpacks the file on the way would spoil it
+        options = {"timeout": (PATIENCE, 30), "headers": {"Accept-Encoding": "identity"}}
+        pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 16, **options)(url, content, None)
+    return content.getvalue()

@@ -1,0 +1,150 @@
+"""A data set: what users hand in, checked, and cut into the paper's mini-batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .errors import InputError
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled images: float32 (n, height * width) in [0, 1], C-contiguous, and uint8 labels (n,)."""
+
+    name: str
+    train_images: NDArray[np.float32]
+    train_labels: NDArray[np.uint8]
+    test_images: NDArray[np.float32]
+    test_labels: NDArray[np.uint8]
+    shape: tuple[int, int] = (28, 28)
+    n_classes: int = 10
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images to train on, mini-batch b in rows b * batch_size to (b + 1) * batch_size, and to validate on."""
+
+    train_images: NDArray[np.float32]
+    train_labels: NDArray[np.uint8]
+    validation_images: NDArray[np.float32]
+    validation_labels: NDArray[np.uint8]
+
+
+def floats(x: NDArray[Any], white: int) -> NDArray[np.float32]:
+    """Divide integers by `white`: float32 (n, pixels), cast block by block and so without a second copy."""
+    return np.divide(x.reshape(len(x), -1), np.float32(white), dtype=np.float32)
+
+
+# What users hand in
+
+
+def check_images(images: ArrayLike, n_pixels: int | None = None) -> NDArray[np.float32]:
+    """Return images as float32 (n, pixels) in [0, 1], C-contiguous; without a copy if they are that already.
+
+    Takes (n, pixels) or (n, height, width). uint8 is read as 0 to 255 and divided by 255; all other numbers
+    must lie in [0, 1]. Raises InputError for NaN, values out of range, the wrong width or type, no images at
+    all, and uint8 that stops at 1, which would otherwise turn black in silence.
+    """
+    x = _array(images, "images")
+    if x.dtype.kind not in "fiub":
+        raise InputError(f"images have the type {x.dtype}; give numbers from 0 to 1, or uint8 from 0 to 255.")
+    if x.ndim not in (2, 3) or not x.size:
+        raise InputError(f"images have the shape {x.shape}; give one row for each image, (n, pixels).")
+    x = x.reshape(len(x), -1)
+    if n_pixels is not None and x.shape[1] != n_pixels:
+        raise InputError(f"images have {x.shape[1]} pixels; give images of {n_pixels} pixels.")
+    if x.dtype == np.uint8 and x.max() == 1:
+        raise InputError("images of uint8 are read as 0 to 255 but these stop at 1; convert them to float32.")
+    if x.dtype == np.uint8:
+        return floats(x, 255)
+    with np.errstate(over="ignore"):  # what overflows becomes infinite and is refused below
+        x = np.ascontiguousarray(x, np.float32)
+    low, high = x.min(), x.max()
+    if np.isnan(low):
+        raise InputError("images hold NaN; give numbers from 0 to 1.")
+    if low < 0 or high > 1:
+        raise InputError(f"images reach from {low:g} to {high:g}; scale them to lie from 0 to 1.")
+    return x
+
+
+def check_labels(labels: ArrayLike, n: int, n_classes: int = 10) -> NDArray[np.uint8]:
+    """Return the labels of `n` images as uint8 (n,).
+
+    Raises InputError unless they are n integers from 0 to n_classes - 1.
+    """
+    y = _array(labels, "labels")
+    if y.dtype.kind not in "iu":
+        raise InputError(f"labels have the type {y.dtype}; give integers from 0 to {n_classes - 1}.")
+    if y.shape != (n,):
+        raise InputError(f"labels have the shape {y.shape}; give one label for each image, ({n},).")
+    if n and (y.min() < 0 or y.max() >= n_classes):
+        raise InputError(f"labels reach from {y.min()} to {y.max()}; they must lie from 0 to {n_classes - 1}.")
+    return y.astype(np.uint8)
+
+
+def _array(given: ArrayLike, what: str) -> NDArray[Any]:
+    try:
+        return np.asarray(given)
+    except ValueError as error:
+        raise InputError(f"{what} differ in length; give one array of equally many numbers each.") from error
+
+
+# Mini-batches
+
+
+def arrange_balanced(
+    labels: ArrayLike, batch_size: int, n_batches: int, rng: np.random.Generator, n_classes: int = 10
+) -> NDArray[np.int64]:
+    """Draw mini-batches that hold equally many of each class: indices (n_batches * batch_size,), none twice.
+
+    Within a batch the classes are in random order. Raises InputError if a batch cannot hold the classes
+    equally, or a class has too few examples.
+    """
+    _check_batches(batch_size, n_batches)
+    if batch_size % n_classes:
+        raise InputError(f"a batch of {batch_size} cannot hold {n_classes} classes equally; use a multiple.")
+    each = batch_size // n_classes
+    columns = []
+    for k in range(n_classes):
+        members = np.flatnonzero(np.asarray(labels) == k)
+        if len(members) < n_batches * each:
+            raise InputError(
+                f"class {k} has {len(members)} examples, too few for {n_batches} balanced batches of "
+                f"{batch_size}; ask for at most {len(members) // each}."
+            )
+        columns.append(rng.permutation(members)[: n_batches * each].reshape(n_batches, each))
+    return rng.permuted(np.concatenate(columns, axis=1), axis=1).reshape(-1)
+
+
+def arrange_random(n: int, batch_size: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Assign `n` examples to mini-batches at random, as for the last stage of the paper (footnote 8).
+
+    Returns indices of whole batches, none twice; n % batch_size examples are left out.
+    """
+    _check_batches(batch_size, n // max(batch_size, 1))
+    return rng.permutation(n)[: n - n % batch_size]
+
+
+def _check_batches(batch_size: int, n_batches: int) -> None:
+    if batch_size < 1:
+        raise InputError(f"the batch size is {batch_size}; use at least 1.")
+    if n_batches < 1:
+        raise InputError(f"a batch of {batch_size} is larger than the data; use a smaller one.")
+
+
+def split(dataset: Dataset, rng: np.random.Generator, batch_size: int = 100) -> Split:
+    """Cut the training images as section 6.1 does: balanced mini-batches, and a validation set from the rest.
+
+    44/60 of the images in whole batches (MNIST: 44,000 in 440), fewer if the rarest class does not fill them, and 1/6
+    for validation (10,000). Raises InputError, as `arrange_balanced` does, for a batch size that cannot be.
+    """
+    labels, n = dataset.train_labels, len(dataset.train_labels)
+    rarest = int(np.bincount(labels, minlength=dataset.n_classes).min())
+    n_batches = min(n * 44 // 60, rarest * dataset.n_classes) // max(batch_size, 1)
+    train = arrange_balanced(labels, batch_size, n_batches, rng, dataset.n_classes)
+    kept, images = rng.permutation(np.setdiff1d(np.arange(n), train))[: n // 6], dataset.train_images
+    return Split(images[train], labels[train], images[kept], labels[kept])

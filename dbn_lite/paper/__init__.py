@@ -1,0 +1,1 @@
+"""The reproduction: what the paper reports, measured again, recorded and laid beside it."""

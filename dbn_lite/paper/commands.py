@@ -1,0 +1,141 @@
+"""The commands of the reproduction; what a command works with is imported when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from .. import backend, data, store
+from ..data.commands import SETS, Adder
+from ..errors import InputError
+from ..files import atomic_write, expect_writable
+
+GO_ON = "stopped; the same command goes on from what is finished."
+
+
+def add_to(add: Adder) -> None:
+    """Add this wing's commands."""
+    of_reproduce = add("reproduce", _reproduce, "the scoreboard: the paper's numbers beside ours, and figures 6 to 9")
+    of_reproduce.add_argument("--out", type=Path, default=Path("reproduced"), metavar="DIR", help="of the figures")
+    of_reproduce.add_argument("--runs", type=Path, metavar="DIR", help="record and use the runs there, paper-seedN")
+    of_reproduce.add_argument("--from-scratch", action="store_true", help="train three seeds first, in --runs (hours)")
+    of_reproduce.add_argument("--data", default="mnist", help=f"{SETS} (default: %(default)s, as in the paper)")
+
+    help = "an experiment of section 6 that takes hours; it can be resumed"
+    of_experiment = add("experiment", _experiment, help, GO_ON)
+    of_experiment.add_argument("name", choices=("k-effect", "left-running"))
+    of_experiment.add_argument("runs", nargs="+", metavar="RUN", help="folder of a finished run of the paper preset")
+    of_experiment.add_argument("--data", default="mnist", help=SETS)
+    of_experiment.add_argument("--epochs", type=int, default=None, help="of left-running (default: 100)")
+    of_experiment.add_argument("--out", type=Path, required=True, metavar="DIR", help="of the runs and the record")
+
+    of_cure = add("cure", _cure, "teach a net that dreams of empty pages to stay at digits (chapter 7)")
+    of_cure.add_argument("net", metavar="NET.npz")
+    of_cure.add_argument("--data", default="auto", help=SETS)
+    of_cure.add_argument("--out", type=Path, required=True, metavar="CURED.npz")
+
+    of_bench = add("bench", _bench, "seconds a mini-batch, as a ratio to the matrix products alone")
+    of_bench.add_argument("--out", type=Path, default=None, metavar="FILE.json", help="also write all rows there")
+
+    of_table1 = add("table1", _table1, "table 1 of the paper: all rows as recorded, or some run again", GO_ON)
+    of_table1.add_argument("rows", nargs="*", metavar="ROW", help="run this row (default: print what is recorded)")
+    of_table1.add_argument("--data", default="auto", help=SETS)
+    of_table1.add_argument("--seed", type=int, default=0)
+    of_table1.add_argument("--size", type=int, default=None, help="images or epochs (default: the full size)")
+    of_table1.add_argument("--state", type=Path, default=None, metavar="DIR", help="keep there what is finished")
+    of_table1.add_argument("--out", type=Path, default=None, metavar="FILE.json", help="record there")
+
+
+def _reproduce(a: argparse.Namespace) -> dict[str, Any]:
+    from tqdm import tqdm
+
+    from . import figures, runs, scoreboard
+
+    if a.from_scratch:
+        a.when_stopped = GO_ON
+    dataset, folder = data.load(a.data), a.runs
+    if a.from_scratch:
+        folder = folder or Path("runs")
+        runs.train_and_record(folder, dataset, progress=not a.json)
+    elif folder:
+        runs.record_runs(folder, dataset)
+    results, drawn = folder or runs.results_folder(), []
+    recorded = runs.recorded_runs(results, dataset.name)
+    path, greedy_path = runs.net_and_forebear(recorded, folder)
+    with tqdm(total=1 + len(figures.PICTURES), desc="measuring read-outs", disable=a.json, unit="step") as bar:
+        rows = scoreboard.rows(scoreboard.measure(path, greedy_path, dataset), recorded, results)
+        for name in figures.PICTURES:
+            bar.set_description(f"drawing {name}")
+            bar.update()
+            drawn += figures.draw(name, store.load(path), dataset, a.out)
+        bar.update()
+    standing = [runs.standing(run) for run in recorded]
+    about = {"data": dataset.name, "net": str(path), "runs": standing, "figures": [str(path) for path in drawn]}
+    if a.json:
+        return about | {"rows": [asdict(row) for row in rows]}
+    print(scoreboard.in_lines(rows))
+    return about | {"runs": "; ".join(standing) or "none", "figures": ", ".join(about["figures"])}
+
+
+def _experiment(a: argparse.Namespace) -> dict[str, Any]:
+    from . import experiments
+
+    dataset, progress = data.load(a.data), not a.json
+    if a.name == "k-effect":
+        if a.epochs is not None:
+            raise InputError("k-effect takes as many epochs as the runs did; leave --epochs out.")
+        return experiments.k_effect(a.runs, dataset, a.out, progress)
+    if a.epochs is not None and a.epochs < 1:
+        raise InputError(f"{a.epochs} epochs are nothing to run; ask for at least 1.")
+    if len(a.runs) > 1:
+        raise InputError(f"left-running takes one run, not {len(a.runs)}; give the folder of one.")
+    return experiments.left_running(a.runs[0], dataset, a.out, a.epochs or 100, progress=progress)
+
+
+def _cure(a: argparse.Namespace) -> dict[str, Any]:
+    from .. import provenance
+    from .cure import N_BATCHES, cure
+
+    net, before, dataset = store.load(a.net), store.read_meta(a.net), data.load(a.data)
+    expect_writable(a.out)
+    seed = before.get("seed", 0)  # its own: the mini-batches of its first stages
+    about = {"data": dataset.name, "mini_batches": N_BATCHES, "seed": seed}
+    kept = {name: before[name] for name in ("preset", "seed", "data", "backend") if name in before}
+    cured = cure(net, dataset, seed, progress=not a.json)
+    store.save(cured, a.out, **kept, versions=provenance.versions(), cure=about)
+    return {"written": str(a.out), **about}
+
+
+def _bench(a: argparse.Namespace) -> dict[str, Any]:
+    from . import bench
+
+    if a.out:
+        expect_writable(a.out)
+    result = bench.run(backend.current().name, say=_to_stderr)
+    if a.out:
+        content = json.dumps(result, indent=1)
+        atomic_write(a.out, lambda file: file.write(content.encode()))
+    if a.json:
+        return result
+    lines = {
+        f"{r['stage']} x{r['threads']} {r['who']}": f"{1e3 * r['seconds']:8.2f} ms  {r['ratio']:.2f} times the floor"
+        for r in result["rows"]
+        if "seconds" in r and "sweep" not in r
+    }
+    lines |= {f"{r['stage']} {r['who']}": f"not timed: {r['refused']}" for r in result["rows"] if "refused" in r}
+    paper = {n: f"{hours:.3g} hours, {3600 * hours:.0f} seconds" for n, hours in result["paper_hours"].items()}
+    return lines | {f"paper preset x{n}": words for n, words in paper.items()}
+
+
+def _table1(a: argparse.Namespace) -> dict[str, Any]:
+    from .table1 import command
+
+    return command.table1(a.rows, a.data, a.seed, a.size, a.state, a.out, a.json, _to_stderr)
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr)

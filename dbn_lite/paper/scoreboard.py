@@ -1,0 +1,194 @@
+"""The scoreboard: every number that the paper reports, beside the recorded runs and a net measured here and now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import store
+from ..dataset import Dataset
+from ..dbn import predict
+from . import record
+
+UNTOLD = "no recorded run"
+AVERAGES = {"p": "average-p", "log p": "average-log-p"}
+
+# Number, claim, what the paper reports (section 6; 12 is counted from figure 1).
+CLAIMS = (
+    (1, "test error after greedy learning alone", "2.49 %"),
+    (2, "test error of the net that did best on validation images in up-down", "1.39 %"),
+    (3, "test error after going on with all 60,000 images", "1.25 %"),
+    (4, "test images that it gets wrong, drawn in figure 7", "125"),
+    (5, "right, but second best within 0.3 probability, drawn in figure 6", "49"),
+    (6, "more Gibbs iterations, 3, 6, 10, lower the validation error each time", "noticeably"),
+    (7, "label read by Gibbs sampling, started at 0.1: how much worse", "almost 1 %"),
+    (8, "exact free energies after one stochastic up-pass: how much worse", "about 0.5 %"),
+    (9, "twenty stochastic passes averaged, p or log p, against the deterministic pass", "very similar"),
+    (10, "test error while left running at a very small rate", "1.12 to 1.31 %"),
+    (11, "training time", "about a week"),
+    (12, "weights, recognition tied or untied", "about 1.7 million"),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A number of the paper and ours: over the recorded runs, and of the one net that was measured."""
+
+    number: int
+    claim: str
+    paper: str
+    runs: str
+    net: str
+
+
+def wilson(errors: int, n: int, z: float = 1.96) -> tuple[float, float]:
+    """The 95 % confidence interval (Wilson 1927) of an error rate, in percent, after `errors` in n cases."""
+    rate = errors / n
+    middle = (rate + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2))
+    return float(100 * max(0.0, middle - half)), float(100 * min(1.0, middle + half))
+
+
+def in_lines(rows: Sequence[Row]) -> str:
+    """The scoreboard for a terminal: each claim, then a line for each column that is not empty."""
+    lines = []
+    for row in rows:
+        told = {"the paper": row.paper, "our runs": row.runs, "this net": row.net}
+        lines += [f"{row.number:>2}  {row.claim}"]
+        lines += [f"      {name:>9}  {text}" for name, text in told.items() if text]
+    return "\n".join(lines)
+
+
+def measure(path: Path, greedy_path: Path | None, dataset: Dataset) -> dict[str, Any]:
+    """What the scoreboard says of one net and of its greedy forebear: measured on the test images, half a minute."""
+    net, about, labels = store.load(path), store.read_meta(path), dataset.test_labels
+    preset = about.get("preset")
+    stages = preset.get("stages", []) if isinstance(preset, dict) else []
+    reached = about.get("last_epoch", {}).get("stage")
+    untied = sum(a.size for name, a in net.arrays().items() if not name.endswith("biases"))
+    found = record.of_net(net, dataset.test_images, labels) | {
+        "test_images": len(labels),
+        "all_images": any(stage["all_images"] and stage["name"] == reached for stage in stages),
+        "seconds": about.get("seconds"),
+        "weights": (untied - net.penhid.size - net.hidvis.size, untied),
+    }
+    if greedy_path:
+        found["greedy_test_errors"] = int((predict(store.load(greedy_path), dataset.test_images) != labels).sum())
+    return found
+
+
+def rows(measured: dict[str, Any], runs: Sequence[dict[str, Any]], results: str | Path) -> list[Row]:
+    """All twelve rows, from what `measure` found, the recorded runs, and the records of single experiments.
+
+    The last, k-effect.json and left-running.json, are looked for in the folder `results`.
+    """
+    over = _over_errors(runs) | _over_read_outs(runs) | _over_experiments(runs, Path(results))
+    here = _of_net(measured)
+    return [Row(n, claim, paper, over.get(n, ""), here.get(n, "")) for n, claim, paper in CLAIMS]
+
+
+def _over_errors(runs: Sequence[dict[str, Any]]) -> dict[int, str]:
+    """Rows 1 to 5 and 11, over runs: only greedy learning may count before a run has finished."""
+
+    def percents(name: str, among: Sequence[dict[str, Any]]) -> list[tuple[int, float]]:
+        return [(r["seed"], 100 * r[name] / r["test_images"]) for r in among if r[name] is not None]
+
+    done = [run for run in runs if run["finished"]]
+    under_way = percents("best_test_errors", [run for run in runs if not run["finished"]])
+    so_far = "".join(f"; {percent:.2f} % so far (seed {seed}, under way)" for seed, percent in under_way)
+    return {
+        1: spread(percents("greedy_test_errors", runs)),
+        2: spread(percents("best_test_errors", done)) + so_far,
+        3: spread(percents("final_test_errors", done)),
+        4: spread([(r["seed"], r["final_test_errors"]) for r in done], unit="", digits=0),
+        5: spread([(r["seed"], r["close_calls"]) for r in done], unit="", digits=0),
+        11: spread([(r["seed"], r["seconds"] / 3600) for r in done], unit=" hours", digits=1),
+    }
+
+
+def spread(found: Sequence[tuple[int, float]], unit: str = " %", digits: int = 2, sign: str = "") -> str:
+    """Mean and standard deviation over seeds in words, of (seed, value); one seed is called that."""
+    if not found:
+        return UNTOLD
+    seeds, values = zip(*found, strict=True)
+    scatter = f" ± {np.std(values, ddof=1):.{digits}f}" if len(found) > 1 else ""
+    return f"{np.mean(values):{sign}.{digits}f}{scatter}{unit} {_of_seeds(*seeds)}"
+
+
+def _of_seeds(*seeds: int) -> str:
+    return f"(seeds {', '.join(map(str, seeds))})" if len(seeds) > 1 else f"(seed {seeds[0]} alone)"
+
+
+def worse(counts: float | Sequence[int], read_outs: dict[str, Any], n: int) -> float:
+    """How much higher an error rate is than that of the deterministic read-out of the same net, in points."""
+    return float(100 * (np.mean(counts) - read_outs["deterministic"]) / n)
+
+
+def _over_read_outs(runs: Sequence[dict[str, Any]]) -> dict[int, str]:
+    """Rows 7 to 9, over runs."""
+
+    def points(method: str) -> list[tuple[int, float]]:
+        read = [(r["seed"], r["read_outs"], r["test_images"]) for r in runs if r["read_outs"]]
+        return [(seed, worse(outs[method], outs, n)) for seed, outs, n in read]
+
+    def text(method: str) -> str:
+        return spread(points(method), unit=" points", sign="+")
+
+    averages = f"p: {text('average-p')}, log p: {text('average-log-p')}" if points("average-p") else UNTOLD
+    return {7: text("gibbs"), 8: text("stochastic"), 9: averages}
+
+
+def _over_experiments(runs: Sequence[dict[str, Any]], results: Path) -> dict[int, str]:
+    """Rows 6 and 10: validation errors at the end of each stage, beside the control; the band of the last net."""
+    ends = [after for run in runs if len(after := stage_ends(run["rows"])) == 3]
+    texts = [" → ".join(f"{np.mean(stage):.2f}" for stage in zip(*ends, strict=True)) + " %"] if ends else []
+    if (results / "k-effect.json").is_file():
+        texts.append(control_in_words(record.read(results / "k-effect.json")))
+    band = UNTOLD
+    if (results / "left-running.json").is_file():
+        left = record.read(results / "left-running.json")
+        tests = [row["test_error"] for row in left["rows"]]
+        band = f"{min(tests):.2f} to {max(tests):.2f} % in {len(tests)} epochs {_of_seeds(left['settings']['seed'])}"
+    return {6: "; ".join(texts) or UNTOLD, 10: band}
+
+
+def stage_ends(rows: Sequence[dict[str, Any]], last: int = 5) -> list[float]:
+    """Validation error at the end of each stage of up-down that is over: the mean of its last epochs, in percent."""
+    up_down = [row for row in rows if row["stage"].startswith("up-down")]
+    names = list(dict.fromkeys(row["stage"] for row in rows))
+    over = [name for name in names[:-1] if name.startswith("up-down")]
+    return [float(np.mean([r["validation_error"] for r in up_down if r["stage"] == name][-last:])) for name in over]
+
+
+def control_in_words(experiment: dict[str, Any]) -> str:
+    """Validation error at the end with 3, 6, 10 iterations and with 3 throughout, over the seeds of the experiment."""
+    ends = {arm: spread(list(by_seed.items())) for arm, by_seed in experiment["ends"].items()}
+    return "in the experiment " + ", ".join(f"k = {arm}: {text}" for arm, text in ends.items())
+
+
+def _of_net(measured: dict[str, Any]) -> dict[int, str]:
+    """Rows of the one net; its error rate is that of row 3 if it went on with all images, else that of row 2."""
+    outs, n = measured["read_outs"], measured["test_images"]
+    greedy, seconds = measured.get("greedy_test_errors"), measured["seconds"]
+    averages = [f"{how}: {worse(outs[name], outs, n):+.2f} points" for how, name in AVERAGES.items()]
+    return {
+        1: "" if greedy is None else with_interval(greedy, n),
+        3 if measured["all_images"] else 2: with_interval(outs["deterministic"], n),
+        4: str(outs["deterministic"]),
+        5: str(measured["close_calls"]),
+        7: f"{worse(outs['gibbs'], outs, n):+.2f} points",
+        8: f"{worse(outs['stochastic'], outs, n):+.2f} points",
+        9: ", ".join(averages),
+        11: "" if seconds is None else f"{seconds / 3600:.1f} hours",
+        12: "{:,} or {:,}".format(*measured["weights"]),
+    }
+
+
+def with_interval(errors: int, n: int) -> str:
+    """An error rate in percent with its 95 % interval, in words."""
+    low, high = wilson(errors, n)
+    return f"{100 * errors / n:.2f} % (95 %: {low:.2f} to {high:.2f})"

@@ -1,0 +1,93 @@
+"""What `dbn-lite table1` does: print the rows as recorded, or run some and record them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ... import data, places
+from . import record
+from .row import Job
+from .rows import ROWS, row_named
+
+RECORDED = "results/table1.json"
+
+
+def recorded_at() -> Path:
+    """Where the recorded rows are. Raises InputError in a copy of the library that came without results."""
+    return places.shipped("registry.json").parent / RECORDED
+
+
+def table() -> list[dict[str, Any]]:
+    """All fourteen rows, in the paper's order: what the paper has, and what was recorded, if anything was."""
+    found = {line["name"]: line for line in record.read(recorded_at())}
+    return [{"name": row.name, "method": row.method, "paper_error": row.paper_error} | found.get(row.name, {})
+            for row in ROWS]  # fmt: skip
+
+
+def run_rows(
+    names: Sequence[str],
+    data_set: str,
+    seed: int,
+    size: int | None,
+    state: Path | None,
+    out: Path | None,
+    say: Callable[[str], None],
+) -> list[dict[str, Any]]:
+    """Run rows one after the other, each from where it was stopped, and record them.
+
+    What is finished of a run is kept in `state` (by default beside the downloads). The records go to `out`; without
+    it, to the recorded rows if this is MNIST, and nowhere if it is not: no other data may pass for it.
+    """
+    rows, digits = [row_named(name) for name in names], data.load(data_set)
+    folder = state or places.cache_folder() / "table1"
+    if out is None and digits.name == "mnist":
+        out = recorded_at()
+    found = []
+    for row in rows:
+        job = Job(folder / digits.name, row.size if size is None else size, seed, partial(_told, say, row.name))
+        line, predictions = record.run(row, digits, job)
+        found.append(line)
+        if out:
+            record.write(out, line, predictions, [row.name for row in ROWS])
+    return found
+
+
+def _told(say: Callable[[str], None], name: str, line: str) -> None:
+    say(f"{name}, {line}")
+
+
+def still_to_run(line: dict[str, Any]) -> str:
+    """What is missing of a row, recorded or not, in words; empty if it was run in full."""
+    row = row_named(line["name"])
+    if "error" not in line:
+        return f"not run; all of it: {row.size:,} {row.unit}"
+    if line["size"] == line["full_size"]:
+        return ""
+    reached = f"at {line['size']:,} of {line['full_size']:,} {line['unit']}"
+    return f"{reached}; the rest: about {record.rest(line, row.growth) / 60:.0f} minutes of one core"
+
+
+def in_words(line: dict[str, Any]) -> str:
+    """A row in one line: the paper's figure, ours, and what is still to be run."""
+    row = row_named(line["name"])
+    ours = f"{line['error']:6.2f} %" if "error" in line else "     -  "
+    rest = still_to_run(line)
+    return f"paper {row.paper_error:5.2f} %   ours {ours}   {row.method}" + (f" ({rest})" if rest else "")
+
+
+def table1(
+    names: Sequence[str],
+    data_set: str,
+    seed: int,
+    size: int | None,
+    state: Path | None,
+    out: Path | None,
+    as_json: bool,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Lines to print for these rows, run now, or for all as recorded if none is named."""
+    lines = run_rows(names, data_set, seed, size, state, out, say) if names else table()
+    return {"rows": lines} if as_json else {line["name"]: in_words(line) for line in lines}

@@ -1,0 +1,311 @@
+"""The epoch loop: greedy learning and up-down alike, stopped and resumed at any mini-batch to the same bits."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import backend, provenance
+from ..backend import Array
+from ..dataset import Dataset, Split, arrange_random, split
+from ..dbn import DBN, predict, stack
+from ..errors import InputError
+from ..presets import Preset, Stage
+from ..rbm import random_rbm
+from .folder import RunFolder
+from .learners import GreedyLearner, UpDownLearner
+from .progress import Progress, in_words
+
+__all__ = ["GreedyLearner", "Run", "UpDownLearner", "error_percent", "part", "split_for"]
+
+CHECKPOINT_SECONDS = 60.0  # at most so much work is lost when a run is killed
+CHECK_EVERY = 50  # mini-batches between two looks at whether all parameters are finite
+
+
+def error_percent(net: DBN, images: np.ndarray, labels: np.ndarray) -> float:
+    """How many of `images` (n, vis) the deterministic read-out gets wrong, in percent."""
+    return float(100 * np.mean(predict(net, images) != labels))
+
+
+def split_for(dataset: Dataset, seed: int, batch_size: int = 100) -> Split:
+    """The training and validation images of a run with that seed."""
+    return split(dataset, np.random.default_rng([seed, 1]), batch_size=batch_size)
+
+
+def part(dataset: Dataset, name: str, seed: int, batch_size: int = 100) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels for testing, validation or training, as a run with that seed and batch size divides them.
+
+    Raises InputError for any other name.
+    """
+    if name == "test":
+        return dataset.test_images, dataset.test_labels
+    if name not in ("train", "validation"):
+        raise InputError(f"there is no split called {name!r}; choose one of test, validation, train.")
+    parts = split_for(dataset, seed, batch_size)
+    if name == "train":
+        return parts.train_images, parts.train_labels
+    return parts.validation_images, parts.validation_labels
+
+
+class Run:
+    """One training: where it stands, what it has learned, and the folder that keeps both."""
+
+    def __init__(self, preset: Preset, dataset: Dataset, seed: int, out: str | Path, resume: bool = False) -> None:
+        """Open the folder: empty, or with a run to go on with; raises InputError if the two do not fit."""
+        preset.check(len(dataset.train_images))
+        self.preset, self.dataset, self.seed = preset, dataset, seed
+        self.folder = RunFolder(out)
+        self.split = split_for(dataset, seed, preset.batch_size)
+        self.stage_index = self.epoch = self.batch = 0
+        self.log: list[dict[str, Any]] = []
+        self.best: dict[str, np.ndarray] = {}
+        self.best_error = self.target = 100.0
+        self.seconds, self.interrupted = 0.0, False
+        self.rng_state: dict[str, Any] = {}
+        vis, (hid, pen, top) = dataset.train_images.shape[1], preset.layers_for(dataset.shape)
+        self.rbms = [
+            random_rbm(vis, hid, seed, consumer="greedy 1"),
+            random_rbm(hid, pen, seed, consumer="greedy 2"),
+            random_rbm(pen + dataset.n_classes, top, seed, dataset.n_classes, consumer="greedy 3"),
+        ]
+        self.net = stack(*self.rbms)
+        self._settings = self.settings()
+        n_all = len(dataset.train_images)
+        self.progress = Progress(preset, self.net.sizes, len(self.split.train_images), n_all)
+        if self.folder.open(resume):
+            self._restore()
+        else:
+            self._begin()
+            self._save()
+
+    @property
+    def out(self) -> Path:
+        """The folder of the run."""
+        return self.folder.path
+
+    @property
+    def stage(self) -> Stage | None:
+        """The stage under way; None when all are done."""
+        stages = self.preset.stages
+        return stages[self.stage_index] if self.stage_index < len(stages) else None
+
+    def settings(self) -> dict[str, Any]:
+        """What must be the same for a checkpoint to be of this run."""
+        crc = zlib.crc32(self.dataset.train_images.data)
+        data = f"{self.dataset.name}, {len(self.dataset.train_images)} images, crc {crc:08x}"
+        return {"preset": self.preset.as_json(), "seed": self.seed, "data": data, "backend": backend.current().name}
+
+    def skip_to(self, stage_index: int, net: DBN) -> None:
+        """Begin with a later stage of up-down, as if those before it had ended in `net`."""
+        self.best = {name: backend.current().to_numpy(a) for name, a in net.arrays().items()}
+        self._take_best()
+        self.best_error = error_percent(self.net, self.split.validation_images, self.split.validation_labels)
+        self.stage_index = stage_index
+        self._begin()
+        self._save()
+
+    def train(self, progress: bool = True) -> DBN:
+        """Go through all that is left; returns the final net, on disk as net.npz.
+
+        Raises InputError if the weights stop being finite, and KeyboardInterrupt after Ctrl-C, when all is saved.
+        """
+        self.interrupted = False
+        self.bar = self.progress.bar(self.stage_index, self.epoch, self.batch, progress)
+        quiet = np.errstate(over="ignore", invalid="ignore")  # what they would warn of is found and told below
+        with self.bar, _interrupts(self), quiet:
+            while stage := self.stage:
+                while not self._finished(stage):
+                    self._run_epoch(stage)
+                self._end(stage)
+        return self.folder.load_net("net")
+
+    def _begin(self) -> None:
+        """Set up the learner of the stage under way."""
+        stage = self.stage
+        if not stage:
+            return
+        ops, images, labels = backend.current(), self.split.train_images, self.split.train_labels
+        if stage.all_images:
+            self._take_best()
+            self.target = error_percent(self.net, images, labels)
+            rows = arrange_random(
+                len(self.dataset.train_images), self.preset.batch_size, np.random.default_rng([self.seed, 3])
+            )
+            images, labels = self.dataset.train_images[rows], self.dataset.train_labels[rows]
+        self.images, self.labels = images, labels
+        self.n_batches = len(images) // self.preset.batch_size
+        targets = ops.asarray(np.eye(self.dataset.n_classes)[labels])
+        self.learner: GreedyLearner | UpDownLearner
+        if stage.layer:
+            self.learner = GreedyLearner(self.rbms, stage, ops.asarray(images), targets, self.preset.batch_size)
+        else:
+            self.learner = UpDownLearner(self.net, stage, ops.asarray(images), targets, self.preset)
+
+    def _run_epoch(self, stage: Stage) -> None:
+        order = np.random.default_rng([self.seed, 2, self.stage_index, self.epoch]).permutation(self.n_batches)
+        rng = backend.current().random(self.seed, f"states {self.stage_index} {self.epoch}")
+        if self.batch:
+            rng.state = self.rng_state
+        rate, momentum = stage.rate_in(self.epoch), stage.momentum_in(self.epoch)
+        self.bar.set_description_str(in_words(stage, self.epoch, self.log[-1] if self.log else {}))
+        clock = time.monotonic()
+        while self.batch < self.n_batches:
+            self.learner.step(int(order[self.batch]), rng, stage, rate, momentum)
+            self.batch += 1
+            self.bar.update(self.progress.cost(stage))
+            if self.batch % CHECK_EVERY == 0 or self.batch == self.n_batches:
+                self._check_finite(stage)
+            if self.interrupted or self._due():
+                clock = self._lap(clock)
+                self._check_finite(stage)  # or a checkpoint would replace the last good one
+                self.rng_state = rng.state
+                self._save()
+                if self.interrupted:
+                    raise KeyboardInterrupt
+        self._record(stage, rate)
+        self._lap(clock)
+        self.log[-1]["seconds"] = round(self.seconds, 1)
+        self.epoch, self.batch = self.epoch + 1, 0
+        if self._due():
+            self._save()
+        else:
+            self.folder.write_log(self.log)
+
+    def _finished(self, stage: Stage) -> bool:
+        matched = stage.until_matched and self.epoch > 0 and self.log[-1]["train_error"] <= self.target
+        return matched or self.epoch >= stage.epochs
+
+    def _end(self, stage: Stage) -> None:
+        """Leave a stage: keep the net that was asked for, go on to the next."""
+        if stage.layer:
+            self.net = stack(*self.rbms)
+        if stage.layer == 3:
+            self.folder.save_net("greedy", self.net, self.meta())
+        if stage is self.preset.stages[-1]:
+            if self.best and not stage.all_images:
+                self._take_best()
+            self.folder.save_net("net", self.net, self.meta())
+        elif not stage.layer:
+            self.folder.save_net(stage.name, self.net, self.meta())
+        self.stage_index, self.epoch = self.stage_index + 1, 0
+        self._begin()
+        self._save()
+
+    def _record(self, stage: Stage, rate: float) -> None:
+        """Add this epoch's figures to the log, and keep the net if it is the best yet on the validation images."""
+        held_out = self.split.validation_images, self.split.validation_labels
+        if stage.layer == 3:
+            self.net = stack(*self.rbms)
+        row: dict[str, Any] = {"stage": stage.name, "epoch": self.epoch + 1, "learning_rate": rate}
+        if isinstance(self.learner, GreedyLearner):
+            row["reconstruction_error"] = self.learner.reconstruction_error()
+        if stage.layer in (0, 3):
+            row["validation_error"] = error_percent(self.net, *held_out)
+        if stage.record_every and (self.epoch + 1) % stage.record_every == 0:
+            row["train_error"] = error_percent(self.net, self.images, self.labels)
+            row["test_error"] = error_percent(self.net, self.dataset.test_images, self.dataset.test_labels)
+        if not stage.layer and not stage.all_images and row["validation_error"] < self.best_error:
+            to_numpy = backend.current().to_numpy
+            self.best = {name: to_numpy(a).copy() for name, a in self.net.arrays().items()}
+            self.best_error = row["validation_error"]
+        self.log.append(row)
+
+    def _take_best(self) -> None:
+        for name, a in self.net.arrays().items():
+            a[...] = backend.current().asarray(self.best[name])
+
+    def _lap(self, clock: float) -> float:
+        now = time.monotonic()
+        self.seconds += now - clock
+        return now
+
+    def _check_finite(self, stage: Stage) -> None:
+        xp = backend.current().xp
+        if not all(bool(xp.isfinite(a).all()) for a in self._parameters(stage).values()):
+            raise InputError(
+                f"training diverged in epoch {self.epoch + 1} of {stage.name}: weights are no longer finite; "
+                f"start again with a smaller learning rate ({self.folder.checkpoint} keeps the last good state)."
+            )
+
+    def _parameters(self, stage: Stage | None) -> dict[str, Array]:
+        """What the stage changes, under the names that the checkpoint uses."""
+        if stage and stage.layer:
+            return {
+                f"rbm{i}.{name}": a
+                for i, rbm in enumerate(self.rbms, 1)
+                for name, a in (("W", rbm.W), ("vis_bias", rbm.vis_bias), ("hid_bias", rbm.hid_bias))
+            }
+        return {f"net.{name}": a for name, a in self.net.arrays().items()}
+
+    def _state(self) -> dict[str, Array]:
+        parameters = self._parameters(self.stage)
+        if not self.stage:
+            return parameters
+        velocities = {f"velocity.{name}": a for name, a in self.learner.velocities().items()}
+        return parameters | velocities | {f"chains.{name}": a for name, a in self.learner.chains().items()}
+
+    def _save(self) -> None:
+        """Write the checkpoint, and the log as far as it goes."""
+        to_numpy = backend.current().to_numpy
+        arrays = {name: to_numpy(a) for name, a in self._state().items()}
+        arrays |= {f"best.{name}": a for name, a in self.best.items()}
+        fields = ("stage_index", "epoch", "batch", "rng_state", "log", "best_error", "seconds")
+        meta = {"settings": self._settings} | {name: getattr(self, name) for name in fields}
+        self.folder.save_checkpoint(arrays, meta)
+        self.saved = time.monotonic()
+        self.folder.write_log(self.log)
+
+    def _due(self) -> bool:
+        return time.monotonic() - self.saved > CHECKPOINT_SECONDS
+
+    def _restore(self) -> None:
+        """Go to where the checkpoint stands; raises InputError if it is of another configuration."""
+        saved, meta = self.folder.load_checkpoint(self._settings)
+        for name, value in meta.items():
+            setattr(self, name, value)
+        self.saved = time.monotonic()
+        self.best = {name.removeprefix("best."): a for name, a in saved.items() if name.startswith("best.")}
+        self._copy_in(saved, self._parameters(self.stage))  # first what a learner is made from ...
+        self._begin()
+        self._copy_in(saved, self._state())  # ... then what it had made of it
+
+    def _copy_in(self, saved: dict[str, np.ndarray], arrays: dict[str, Array]) -> None:
+        for name, a in arrays.items():
+            if name not in saved or saved[name].shape != a.shape:
+                raise InputError(
+                    f"{self.folder.checkpoint} has no array {name} of shape {a.shape}; start again in another folder."
+                )
+            a[...] = backend.current().asarray(saved[name])
+
+    def meta(self) -> dict[str, Any]:
+        """What is written beside a net: where it comes from, in which versions, and what it was worth on validation."""
+        about: dict[str, Any] = {**self._settings, "last_epoch": self.log[-1]}
+        if self.best:
+            about["best_validation_error"] = self.best_error
+        return about | {"seconds": round(self.seconds, 1), "versions": provenance.versions()}
+
+
+@contextmanager
+def _interrupts(run: Run) -> Iterator[None]:
+    """Ctrl-C asks the run to stop at the next mini-batch; a second Ctrl-C stops at once."""
+
+    def ask(signum: int, frame: object) -> None:
+        run.interrupted = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
