@@ -634,10 +634,10 @@ def test_as_a_module_it_exits_with_the_code_of_the_command(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_smoke_preset_on_the_embedded_set_takes_less_than_a_minute(tmp_path):
+def test_the_smoke_preset_on_the_embedded_set_takes_less_than_a_minute_of_a_core(tmp_path):
     """12,000 images of 28x28; its net is far better than chance."""
     dataset = noisy_prototypes(12_000, 2_000, (28, 28))
-    started = time.monotonic()
+    started = time.process_time()  # whatever else the machine does
     train.Run(presets.preset_named("smoke"), dataset, 0, tmp_path / "run").train(progress=False)
-    assert time.monotonic() - started < 60
+    assert time.process_time() - started < 60
     assert error_percent(arrays_of(tmp_path / "run" / "net.npz"), dataset.test_images, dataset.test_labels) < 5
