@@ -365,7 +365,9 @@ def test_experiments_go_on_from_a_run_and_leave_their_record(call, monkeypatch):
     assert len(json.loads(Path("left/left-running.json").read_text())["rows"]) == 2
 
 
-def test_cure_writes_another_net_beside_the_one_it_is_given(call):
+def test_cure_writes_another_net_beside_the_one_it_is_given(call, monkeypatch):
+    whole = cli.cure
+    monkeypatch.setattr(cli, "cure", lambda *given, **more: whole(*given, n_batches=20, **more))
     call("train", "--preset", "tiny", "--data", "dreamed", "--seed", 2, "--out", "run")
     result = call("cure", "run/net.npz", "--data", "dreamed", "--out", "cured.npz")
     assert result == {"written": "cured.npz", "data": "dreamed", "mini_batches": 880, "seed": 2}  # the seed is its own
@@ -635,9 +637,9 @@ def test_as_a_module_it_exits_with_the_code_of_the_command(tmp_path):
 
 @pytest.mark.slow
 def test_the_smoke_preset_on_the_embedded_set_takes_less_than_a_minute_of_a_core(tmp_path):
-    """12,000 images of 28x28; its net is far better than chance."""
-    dataset = noisy_prototypes(12_000, 2_000, (28, 28))
+    """On half of its 12,000 images of 28x28 half of that; its net is far better than chance."""
+    dataset = noisy_prototypes(6_000, 2_000, (28, 28))
     started = time.process_time()  # whatever else the machine does
     train.Run(presets.preset_named("smoke"), dataset, 0, tmp_path / "run").train(progress=False)
-    assert time.process_time() - started < 60
+    assert time.process_time() - started < 30
     assert error_percent(arrays_of(tmp_path / "run" / "net.npz"), dataset.test_images, dataset.test_labels) < 5
