@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 from visiting import launched, served
 
-# What takes longest is begun first, file by file, so that no process sits idle beside the last long file.
-LONGEST = ("test_lab", "07-mind")
+# What takes longest is begun first, so that no process waits in the end for another's last file.
+LONGEST = (
+    "07-mind", "06-mnist", "04-greedy", "05-updown", "claims", "b-pseudocode", "03-rbm", "test_lab", "test_pages",
+    "test_figures_net", "test_figures_small", "test_figures", "test_cli", "test_train",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
