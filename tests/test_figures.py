@@ -4,6 +4,7 @@ import base64
 import os
 import re
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -344,7 +345,9 @@ NOTEBOOK = """<!doctype html><html lang="en"><title>Notebook</title><body data-j
 
 def deliver(visit: Visit, sent: list[Any]) -> None:
     """Hand over what Python has sent, until the figure is there and shows it."""
+    until = time.monotonic() + 60
     while sent or not visit.count("[data-mounted]"):
+        assert time.monotonic() < until, "the figure does not come"
         while sent:
             visit.page.evaluate("([message, base64]) => deliver(message, base64)", sent.pop())
         visit.page.wait_for_timeout(10)  # in which the page may ask for more
