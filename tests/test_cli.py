@@ -592,7 +592,7 @@ def test_interrupted_and_killed_from_outside_the_command_ends_with_the_same_bits
     own = {"DBN_LITE_DATA": str(tmp_path)}
     train_it = ("train", "--preset", "smoke", "--data", "usps", "--seed", "4", "--json", "--out")
     whole = process(*train_it, tmp_path / "whole", **own)
-    out, error = whole.communicate(timeout=100)
+    out, error = whole.communicate(timeout=300)
     assert (whole.returncode, error) == (0, "")
     assert json.loads(out)["net"] == str(tmp_path / "whole" / "net.npz")
     assert out.count("\n") == 1
@@ -600,7 +600,7 @@ def test_interrupted_and_killed_from_outside_the_command_ends_with_the_same_bits
     stopped = process(*train_it, tmp_path / "stopped", **own)
     wait_for(tmp_path / "stopped" / "log.jsonl", "greedy 1")
     stopped.send_signal(signal.SIGINT)
-    out, error = stopped.communicate(timeout=60)
+    out, error = stopped.communicate(timeout=300)
     assert stopped.returncode == 130
     assert out == ""
     assert error == (
@@ -616,14 +616,14 @@ def test_interrupted_and_killed_from_outside_the_command_ends_with_the_same_bits
     assert not (tmp_path / "stopped" / "net.npz").exists()
 
     resumed = process(*train_it, tmp_path / "stopped", "--resume", **own)
-    assert resumed.communicate(timeout=100)[1] == ""
+    assert resumed.communicate(timeout=300)[1] == ""
     for name in ("net.npz", "greedy.npz"):
         assert_same_bits(tmp_path / "stopped" / name, tmp_path / "whole" / name)
     assert log_of(tmp_path / "stopped") == log_of(tmp_path / "whole")
 
 
 def wait_for(path, text=""):
-    until = time.monotonic() + 60
+    until = time.monotonic() + 300
     while not path.exists() or (text and text not in path.read_text()):
         assert time.monotonic() < until, f"{path} does not come"
         time.sleep(0.01)
@@ -631,7 +631,7 @@ def wait_for(path, text=""):
 
 def test_as_a_module_it_exits_with_the_code_of_the_command(tmp_path):
     bad = process("info", "none.npz")
-    assert bad.communicate(timeout=60) == ("", "dbn-lite: none.npz does not exist; give the path of an .npz file.\n")
+    assert bad.communicate(timeout=300) == ("", "dbn-lite: none.npz does not exist; give the path of an .npz file.\n")
     assert bad.returncode == 2
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import figure_page
 import numpy as np
 import pytest
-from visiting import BROWSER, Visit, served
+from visiting import BROWSER, LIMIT, Visit, served
 
 from dbn_lite import dbn, rbm, store, widgets
 from dbn_lite.widgets import bundle
@@ -345,7 +345,7 @@ NOTEBOOK = """<!doctype html><html lang="en"><title>Notebook</title><body data-j
 
 def deliver(visit: Visit, sent: list[Any]) -> None:
     """Hand over what Python has sent, until the figure is there and shows it."""
-    until = time.monotonic() + 60
+    until = time.monotonic() + LIMIT
     while sent or not visit.count("[data-mounted]"):
         assert time.monotonic() < until, "the figure does not come"
         while sent:

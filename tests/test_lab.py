@@ -16,7 +16,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from visiting import BROWSER, settle
+from visiting import BROWSER, LIMIT, settle
 
 from dbn_lite import widgets
 
@@ -25,7 +25,6 @@ LAB = importlib.util.find_spec("jupyterlab")
 LACKS = "no Chromium or Chrome is installed" if BROWSER is None else "" if LAB else "no JupyterLab is installed"
 # A machine that is meant to run these tests fails rather than pass them over.
 pytestmark = pytest.mark.skipif(bool(LACKS) and not os.environ.get("CI"), reason=LACKS)
-LIMIT = 120  # seconds to wait for anything on a slow machine
 
 OWN = """small = rbm.random_rbm(images.shape[1], 20, seed=0)
 chain = widgets.Chain(small, images, labels)

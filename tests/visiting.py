@@ -10,6 +10,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+LIMIT = 300  # seconds until a wait is given up: for a machine with much else to do, not a measure of anything
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
@@ -58,6 +59,7 @@ class Visit:
         self.home, self.complaints = home, []
         size = {"width": width, "height": 900}
         self.page = browser.new_context(color_scheme=scheme, viewport=size, **options).new_page()
+        self.page.set_default_timeout(1000 * LIMIT)
         self.page.route(re.compile(f"^(?!{re.escape(home)}|data:|blob:)"), self._refuse)
         self.page.on("console", lambda m: m.type == "error" and self.complaints.append(f"console: {m.text}"))
         self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
