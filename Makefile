@@ -25,11 +25,11 @@ book: _build/book.stamp
 	@echo "The book is in _build/html: open $(CURDIR)/_build/html/index.html,"
 	@echo "or serve it with: $(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000"
 
-# The processes share the cores, so each multiplies matrices on one. Files come in the order of tests/conftest.py.
+# The processes share the cores, so each multiplies matrices on one. Files come in the order of tests/conftest.py. The
+# notebooks were run for the book; `pytest --nbval-lax --nbval-current-env book` runs them once more.
 test: _build/book.stamp
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder \
-	  --cov=dbn_lite --cov-report=term:skip-covered \
-	  --nbval-lax --nbval-current-env --nbval-cell-timeout=600 tests book
+	  --cov=dbn_lite --cov-report=term:skip-covered tests
 
 lint: $(VENV)/stamp
 	$(BIN)/ruff check
