@@ -34,7 +34,7 @@ from dbn_lite import cli, data, dbn, places, presets, store, train
 from dbn_lite.data import dreamed, formats, sources
 from dbn_lite.dbn import METHODS
 from dbn_lite.errors import InputError
-from dbn_lite.paper import figures
+from dbn_lite.paper import cure, figures
 
 TINY = preset(*greedy(4), up_down(2), layers=(40, 30, 60), batch_size=20)
 
@@ -369,8 +369,8 @@ def test_experiments_go_on_from_a_run_and_leave_their_record(call, monkeypatch):
 
 
 def test_cure_writes_another_net_beside_the_one_it_is_given(call, monkeypatch):
-    whole = cli.cure
-    monkeypatch.setattr(cli, "cure", lambda *given, **more: whole(*given, n_batches=20, **more))
+    whole = cure.cure
+    monkeypatch.setattr(cure, "cure", lambda *given, **more: whole(*given, n_batches=20, **more))
     call("train", "--preset", "tiny", "--data", "dreamed", "--seed", 2, "--out", "run")
     result = call("cure", "run/net.npz", "--data", "dreamed", "--out", "cured.npz")
     assert result == {"written": "cured.npz", "data": "dreamed", "mini_batches": 880, "seed": 2}  # the seed is its own
