@@ -42,8 +42,13 @@ def main(argv: list[str] | None = None) -> int:
         print(json.dumps(result))
     else:
         for key, value in result.items():
-            print(f"{key:>20}  {value}")
+            print(f"{_plain(key):>20}  {_plain(value)}")
     return 0
+
+
+def _plain(value: Any) -> str:
+    """As text without what would steer a terminal: metadata is whatever somebody wrote into a file."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in str(value))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -107,6 +112,7 @@ def _evaluate(a: argparse.Namespace) -> dict[str, Any]:
     preset = about.get("preset")
     batch_size = preset.get("batch_size", 100) if isinstance(preset, dict) else 100
     images, labels = train.part(dataset, a.split, about.get("seed", 0), batch_size)
+    train.expect_labels(net, labels)
     started = time.perf_counter()
     wrong = int((predict(net, images, a.method, a.seed) != labels).sum())
     return {
@@ -139,4 +145,5 @@ def _info(a: argparse.Namespace) -> dict[str, Any]:
     about = store.read_meta(a.net)
     if isinstance(about.get("preset"), dict):
         about["preset"] = about["preset"].get("name")
-    return {**dict(zip(names, net.sizes, strict=True)), "weights": weights, **about}
+    true = dict(zip(names, net.sizes, strict=True)) | {"weights": weights}
+    return true | {name: value for name, value in about.items() if name not in true}
