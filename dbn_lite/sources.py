@@ -12,6 +12,7 @@ import io
 import json
 import os
 import queue
+import sys
 import threading
 import time
 import zipfile
@@ -22,8 +23,10 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
+import platformdirs
 from numpy.typing import NDArray
 
+from dbn_lite import browser
 from dbn_lite.errors import InputError
 from dbn_lite.files import atomic_write
 
@@ -62,6 +65,8 @@ def shipped(relative: str) -> Path:
 
     Raises InputError if this copy of the library came without it.
     """
+    if sys.platform == "emscripten":
+        browser.bring(_PACKAGE / "_data", relative)
     for folder in (_PACKAGE / "_data", _PACKAGE.parent / "data"):
         if (folder / relative).exists():
             return folder / relative
@@ -75,9 +80,7 @@ def cache_folder() -> Path:
     data = _PACKAGE.parent / "data"
     if (data / "registry.json").is_file() and os.access(data, os.W_OK):
         return data / "cache"
-    import pooch
-
-    return Path(pooch.os_cache("dbn-lite"))
+    return Path(platformdirs.user_cache_dir("dbn-lite"))
 
 
 def find(name: str) -> Path:
@@ -236,8 +239,11 @@ def _advice(name: str, reason: str) -> str:
 def _online(urls: list[str]) -> bool:
     """Ask all urls at once whether anything answers, waiting no longer than PATIENCE.
 
-    In threads, because neither a look-up of a name nor a host of many addresses keeps to a time limit.
+    A page in a browser asks no other host. In threads, because neither a look-up of a name nor a host of many
+    addresses keeps to a time limit.
     """
+    if sys.platform == "emscripten":
+        return False
     import requests
 
     answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
