@@ -2,6 +2,7 @@
 # make test   library, notebooks and pages, in the same environment
 # make lint   ruff and mypy
 # make lab    the chapters in JupyterLab
+# make lite   the chapters in the reader's browser, beside the built pages; make test-lite runs four of them there
 # make clean  remove what was built; the environment and downloaded data stay
 #
 # JOBS=N      how many test processes at once (2)
@@ -15,9 +16,9 @@ JOBS ?= 2
 
 # Whatever the pages are made from: when none of it is newer, there is nothing to do.
 SOURCES := _config.yml _toc.yml \
-  $(shell find book dbn_lite data -type f ! -path 'data/cache/*' ! -path '*/.*' ! -path '*/__pycache__/*')
+  $(shell find book dbn_lite data -type f ! -path 'data/cache/*' ! -path 'book/lite/*' ! -path '*/.*' ! -path '*/__pycache__/*')
 
-.PHONY: book test lint lab clean FORCE
+.PHONY: book test lint lab lite test-lite measure-lite clean FORCE
 .DELETE_ON_ERROR:
 
 book: _build/book.stamp
@@ -28,7 +29,7 @@ book: _build/book.stamp
 # The processes share the cores, so each multiplies matrices on one.
 test: _build/book.stamp
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov=dbn_lite --cov-report=term:skip-covered \
-	  --nbval-lax --nbval-current-env --nbval-cell-timeout=600 tests book
+	  --nbval-lax --nbval-current-env --nbval-cell-timeout=600 -m 'not lite' tests book
 
 lint: $(VENV)/stamp
 	$(BIN)/ruff check
@@ -36,6 +37,20 @@ lint: $(VENV)/stamp
 
 lab: $(VENV)/stamp
 	$(BIN)/python -m jupyterlab book
+
+lite: _build/lite.stamp
+
+_build/lite.stamp: _build/book.stamp $(VENV)/site.stamp $(wildcard book/lite/*)
+	$(BIN)/python book/lite/assemble.py
+	@touch $@
+
+# Long: a browser computes slower than the machine it runs on, and some cells take minutes.
+test-lite: lite
+	$(BIN)/python -m pytest tests/test_lite.py
+
+# What the pages say beforehand of bytes and seconds, measured again: on a machine with nothing else to do.
+measure-lite: lite
+	$(BIN)/python tests/running.py
 
 clean:
 	rm -rf _build .pytest_cache .ruff_cache .mypy_cache
@@ -65,6 +80,10 @@ $(VENV)/stamp: requirements.lock pyproject.toml
 	    'Install one, or name it with: make PYTHON=/path/to/python3.12' >&2; exit 1; }
 	$(BIN)/python -m pip install -q -r requirements.lock
 	$(BIN)/python -m pip install -q --no-build-isolation --no-deps -e .
+	@touch $@
+
+$(VENV)/site.stamp: $(VENV)/stamp requirements-site.lock
+	$(BIN)/python -m pip install -q -r requirements-site.lock
 	@touch $@
 
 FORCE:
