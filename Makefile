@@ -3,6 +3,8 @@
 # make lint   ruff and mypy
 # make lab    the chapters in JupyterLab
 # make lite   the chapters in the reader's browser, beside the built pages; make test-lite runs four of them there
+# make pdf    the pages as one PDF, by Chromium; make epub as one EPUB
+# make site   all that is published: pages, notebooks in the browser, PDF, EPUB
 # make clean  remove what was built; the environment and downloaded data stay
 #
 # JOBS=N      how many test processes at once (2)
@@ -16,9 +18,9 @@ JOBS ?= 2
 
 # Whatever the pages are made from: when none of it is newer, there is nothing to do.
 SOURCES := _config.yml _toc.yml \
-  $(shell find book dbn_lite data -type f ! -path 'data/cache/*' ! -path 'book/lite/*' ! -path '*/.*' ! -path '*/__pycache__/*')
+  $(shell find book dbn_lite data -type f ! -path 'data/cache/*' ! -path 'book/lite/*' ! -path 'book/bound/*' ! -path '*/.*' ! -path '*/__pycache__/*')
 
-.PHONY: book test lint lab lite test-lite measure-lite clean FORCE
+.PHONY: book test lint lab lite test-lite measure-lite pdf epub site clean FORCE
 .DELETE_ON_ERROR:
 
 book: _build/book.stamp
@@ -51,6 +53,14 @@ test-lite: lite
 # What the pages say beforehand of bytes and seconds, measured again: on a machine with nothing else to do.
 measure-lite: lite
 	$(BIN)/python tests/running.py
+
+pdf epub: %: _build/%.stamp
+
+_build/pdf.stamp _build/epub.stamp: _build/%.stamp: _build/book.stamp $(VENV)/site.stamp $(wildcard book/bound/*)
+	$(BIN)/python book/bound/bind.py $*
+	@touch $@
+
+site: lite pdf epub
 
 clean:
 	rm -rf _build .pytest_cache .ruff_cache .mypy_cache
