@@ -54,7 +54,9 @@ test-lite: lite
 measure-lite: lite
 	$(BIN)/python tests/running.py
 
-pdf epub: %: _build/%.stamp
+pdf: _build/pdf.stamp
+
+epub: _build/epub.stamp
 
 _build/pdf.stamp _build/epub.stamp: _build/%.stamp: _build/book.stamp $(VENV)/site.stamp $(wildcard book/bound/*)
 	$(BIN)/python book/bound/bind.py $*

@@ -32,7 +32,7 @@ HTML = ROOT / "_build" / "html"
 TITLE = yaml.safe_load((ROOT / "_config.yml").read_text())["title"]
 AUTHOR = yaml.safe_load((ROOT / "_config.yml").read_text())["author"]
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-PAPER = {"format": "A4", "print_background": True, "margin": dict.fromkeys(("top", "bottom", "left", "right"), "18mm")}
+MARGIN = dict.fromkeys(("top", "left", "right"), "18mm")
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -80,11 +80,11 @@ class Press:
                     found[place[0]].add(place[1])
         return {page: sorted(ids) for page, ids in found.items()}
 
-    def print(self, folder: Path, name: str, content: str | None = None) -> Path:
+    def print(self, folder: Path, name: str, content: str | None = None, bottom: str = "18mm") -> Path:
         path = folder / f"{name.replace('/', '-')}.pdf"
         if content is not None:
             self.tab.set_content(content)
-        self.tab.pdf(path=path, outline=content is None, tagged=True, **PAPER)
+        self.tab.pdf(path=path, tagged=True, format="A4", print_background=True, margin={**MARGIN, "bottom": bottom})
         return path
 
 
@@ -169,10 +169,10 @@ def relink(book: PdfWriter, number: int, press: Press, begins: dict[str, int], p
 def stamp(book: PdfWriter, press: Press, folder: Path) -> None:
     """Print the number of each page at its foot."""
     feet = "".join(f"<div>{n + 1}</div>" for n in range(len(book.pages)))
-    style = "div { height: 260.5mm; display: flex; align-items: end; justify-content: center; break-after: page; }"
+    style = "div { height: 269mm; display: flex; align-items: end; justify-content: center; break-after: page; }"
     style += " body { margin: 0; font: 9pt sans-serif; } div:last-child { break-after: auto; }"
     sheet = f"<style>{style}</style>{feet}"
-    numbers = PdfReader(press.print(folder, "numbers", sheet))
+    numbers = PdfReader(press.print(folder, "numbers", sheet, bottom="9mm"))
     assert len(numbers.pages) == len(book.pages)
     for page, number in zip(book.pages, numbers.pages, strict=True):
         number.mediabox = page.mediabox

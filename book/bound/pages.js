@@ -12,8 +12,7 @@ async ({ wanted, epub }) => {
 
   // Folded answers go to the end of the chapter, with a link there and one back.
   const answers = all("details.answer").map((folded, i) => {
-    const question = folded.querySelector("summary").textContent.trim();
-    const there = make("p", make("a", `${question}: answer ${i + 1}, at the end`, { href: `#answer-${i + 1}` }));
+    const there = make("p", make("a", `Answer ${i + 1} is at the end of the chapter`, { href: `#answer-${i + 1}` }));
     there.id = `question-${i + 1}`;
     folded.replaceWith(there);
     folded.querySelector("summary").remove();

@@ -152,7 +152,7 @@ def settings() -> dict[str, Any]:
     kernel = {
         "pyodideUrl": "./static/pyodide/pyodide.js",
         "disablePyPIFallback": True,
-        "loadPyodideOptions": {"env": {"HOME": "/home/pyodide", "DBN_LITE_FILES": "../../../../static/pyodide/files"}},
+        "loadPyodideOptions": {"env": {"DBN_LITE_FILES": "../../../../static/pyodide/files"}},
     }
     return {
         "jupyter-lite-schema-version": 0,
