@@ -174,7 +174,7 @@ def build(site: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "jupyterlite_core", "build", "--lite-dir", work, "--contents", work / "notebooks",
          "--output-dir", site, "--apps", "notebooks", "--no-sourcemaps", "--no-unused-shared-packages"],
-        check=True, stdout=subprocess.DEVNULL,
+        check=True, stdout=subprocess.DEVNULL, cwd=work,
     )  # fmt: skip
     pyodide = Pyodide()
     pyodide.bring()
