@@ -137,7 +137,7 @@ def main(names: list[str]) -> None:
                     "first_seconds": round(ran.first_seconds, 1), "second_visit_seconds": round(again.first_seconds, 1),
                     "second_visit_megabytes": round(again.megabytes, 1), "date": str(datetime.date.today()),
                 }  # fmt: skip
-    MEASURED.write_text(json.dumps({"rows": [rows[name] for name in sorted(rows)]}, indent=1) + "\n")
+                MEASURED.write_text(json.dumps({"rows": [rows[name] for name in sorted(rows)]}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
