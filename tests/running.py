@@ -125,7 +125,7 @@ def main(names: list[str]) -> None:
     with served(HTML, Host) as base, launched(NO_OTHER_HOST) as browser:
         for name in names:
             context = browser.new_context()
-            ran = run(context, base, name, 1500)
+            ran = run(context, base, name, 3600)
             again = run(context, base, name, 300, only_first=True)
             context.close()
             print(f"{name}: {ran.megabytes:.1f} MB, first result {ran.first_seconds:.1f} s, all {ran.seconds:.1f} s; "

@@ -34,7 +34,7 @@ def test_pages_offer_what_was_measured(visitor: tuple[Any, str]) -> None:
 @pytest.mark.parametrize("name", ["01-explaining-away", "02-complementary-priors", "03-rbm", "07-mind"])
 def test_chapter_runs_to_the_end_with_the_recorded_outputs(visitor: tuple[Any, str], name: str) -> None:
     context, base = visitor
-    ran = run(context, base, name, 1500)
+    ran = run(context, base, name, 3600)
     assert ran.errors == []
     assert ran.other_hosts == []
     assert differences(ran, name) == []
