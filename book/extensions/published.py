@@ -75,16 +75,17 @@ def add_tags(app: Sphinx, page: str, template: str, context: dict[str, Any], doc
     """Put into the head of a page what a search engine, a chat or a library's catalogue reads of it."""
     if document is None:
         return
-    title = re.sub(r"<[^>]*>", "", context.get("title", app.config.project))
+    title = re.sub(r"<[^>]*>", "", context.get("title", app.config.html_title))
     text = describe(document)
     app.env.published = {**getattr(app.env, "published", {}), page: (title, text)}  # type: ignore[attr-defined]
     tags = {
         "description": text,
         "twitter:card": "summary_large_image",
-        "citation_title": app.config.project,
+        "citation_title": app.config.html_title,
         "citation_author": app.config.author,
     }
-    properties = {"og:type": "book", "og:title": title, "og:description": text, "og:site_name": app.config.project}
+    name = app.config.html_title
+    properties = {"og:type": "book", "og:title": title, "og:description": text, "og:site_name": name}
     if site():
         properties |= {
             "og:url": f"{site()}{page}.html",
@@ -104,7 +105,8 @@ def write_files(app: Sphinx, error: Exception | None) -> None:
     root = app.config.root_doc
     order = [page for page in [root, *app.env.toctree_includes.get(root, [])] if page in pages]
     lines = [f"- [{pages[page][0]}]({home}{page}.html): {pages[page][1]}" for page in order]
-    (out / "llms.txt").write_text(f"# {app.config.project}\n\n> By {app.config.author}.\n\n" + "\n".join(lines) + "\n")
+    head = f"# {app.config.html_title}\n\n> By {app.config.author}.\n\n"
+    (out / "llms.txt").write_text(head + "\n".join(lines) + "\n")
     top = re.sub(r"https?://[^/]*", "", home) or "/"
     (out / "404.html").write_text(NO_SUCH_PAGE.format(top=top))
     if home:
