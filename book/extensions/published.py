@@ -66,7 +66,8 @@ def describe(document: nodes.document) -> str:
     """The first paragraph of a page that says something, in the 160 letters that a search engine shows."""
     for paragraph in document.findall(nodes.paragraph):
         text = re.sub(r"\s+", " ", paragraph.astext()).strip()
-        if len(text) > 60:
+        aside = len(paragraph) == 1 and isinstance(paragraph[0], nodes.emphasis)  # which sections of the paper it follows
+        if len(text) > 60 and not aside:
             return text if len(text) <= 160 else text[:157].rsplit(" ", 1)[0] + " ..."
     return ""
 

@@ -199,7 +199,8 @@ def offer() -> None:
     old = re.compile(r'<p class="run-here">.*?</p>', re.DOTALL)
     for page, sentence in offers():
         content = old.sub("", page.read_text(encoding="utf-8"))
-        page.write_text(content.replace("</h1>", f"</h1>{sentence}", 1), encoding="utf-8")
+        head, article, body = content.partition("<article")  # what precedes it has a heading too, for printing
+        page.write_text(head + article + body.replace("</h1>", f"</h1>{sentence}", 1), encoding="utf-8")
 
 
 if __name__ == "__main__":
