@@ -66,7 +66,7 @@ def describe(document: nodes.document) -> str:
     """The first paragraph of a page that says something, in the 160 letters that a search engine shows."""
     for paragraph in document.findall(nodes.paragraph):
         text = re.sub(r"\s+", " ", paragraph.astext()).strip()
-        aside = len(paragraph) == 1 and isinstance(paragraph[0], nodes.emphasis)  # which sections of the paper it follows
+        aside = len(paragraph) == 1 and isinstance(paragraph[0], nodes.emphasis)  # where in the paper we are
         if len(text) > 60 and not aside:
             return text if len(text) <= 160 else text[:157].rsplit(" ", 1)[0] + " ..."
     return ""
