@@ -9,6 +9,7 @@ import io
 import json
 import os
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -201,8 +202,11 @@ def _advice(name: str, reason: str) -> str:
 def _online(urls: list[str]) -> bool:
     """Ask all urls at once whether anything answers, waiting no longer than PATIENCE.
 
-    In threads, because neither a look-up of a name nor a host of many addresses keeps to a time limit.
+    A page in a browser asks no other host. In threads, because neither a look-up of a name nor a host of many
+    addresses keeps to a time limit.
     """
+    if sys.platform == "emscripten":
+        return False
     import requests
 
     answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
