@@ -1,1 +1,1 @@
-"""Instruments for looking at a net: how likely it finds images, and the ravines of its memory."""
+"""Instruments for looking at a net: how likely it finds images, the ravines of its memory, and how well it dreams."""
