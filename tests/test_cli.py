@@ -1,5 +1,6 @@
 """The command line: what it prints, what it writes, its exit codes, and one sentence for whatever is wrong."""
 
+import hashlib
 import importlib.metadata
 import io
 import json
@@ -234,7 +235,8 @@ def test_generate_writes_a_picture_of_what_the_net_dreams(call):
 
 def test_generate_clamps_the_label_counts_steps_and_follows_the_seed(call, random_net, monkeypatch):
     asked = []
-    monkeypatch.setattr(cli, "generate", lambda *given: asked.append(given[1:]) or dbn.generate(*given))
+    made = dbn.generate
+    monkeypatch.setattr(dbn, "generate", lambda *given: asked.append(given[1:]) or made(*given))
     for label, seed, out in ((3, 0, "a"), (3, 0, "b"), (3, 1, "c"), (4, 0, "d")):
         call("generate", random_net, "--label", label, "--n", 3, "--steps", 5, "--seed", seed, "--out", out)
     call("generate", random_net, "--out", "free")
@@ -456,7 +458,7 @@ def test_ctrl_c_while_training_says_how_to_go_on(call, monkeypatch, capsys, tmp_
         ("generate net.npz --n 1 --steps 1 --out run.d", "cannot write run.d"),
         ("generate broken.npz --out x.png", "broken.npz is not an .npz file of plain arrays"),
         ("info broken.npz", "broken.npz is not an .npz file of plain arrays (it is damaged"),
-        ("info run.d", "run.d does not exist; give the path of an .npz file"),
+        ("info run.d", "run.d is a folder; give the path of an .npz file"),
         ("info net.npz --backend torch", "there is no backend called 'torch'"),
         ("reproduce --data cifar", "there is no data set 'cifar'; choose auto, mnist, dreamed or usps"),
         ("reproduce --data dreamed --runs run.d", "run.d holds no run called paper-seed0 or the like; train one, or"),
@@ -575,11 +577,26 @@ def usps_like(folder):
         parts |= {f"{part}_images": (2000 * (patterns[labels] ^ flipped)).astype(np.uint16), f"{part}_labels": labels}
     (folder / "usps").mkdir(parents=True)
     np.savez_compressed(folder / "usps" / "usps.npz", **parts)
+    known = json.loads(places.shipped("registry.json").read_text())
+    for part, spec in zip(("train", "test"), known["usps"]["files"].values(), strict=True):
+        content = parts[f"{part}_images"].astype("<u2").tobytes() + parts[f"{part}_labels"].tobytes()
+        spec["sha256_arrays"] = hashlib.sha256(content).hexdigest()
+    places.shipped("registry.json").write_text(json.dumps(known))
+
+
+AS_A_PROCESS = """
+import sys
+from pathlib import Path
+from dbn_lite import cli, places
+places._PACKAGE = Path(sys.argv.pop(1))
+sys.exit(cli.main())
+"""
 
 
 def process(*argv, **environment):
+    """The command as a process of its own, with what ships in this test."""
     return subprocess.Popen(
-        [sys.executable, "-m", "dbn_lite", *map(str, argv)],
+        [sys.executable, "-c", AS_A_PROCESS, str(places._PACKAGE), *map(str, argv)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -631,7 +648,8 @@ def wait_for(path, text=""):
 
 
 def test_as_a_module_it_exits_with_the_code_of_the_command(tmp_path):
-    bad = process("info", "none.npz")
+    asked = [sys.executable, "-m", "dbn_lite", "info", "none.npz"]
+    bad = subprocess.Popen(asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert bad.communicate(timeout=60) == ("", "dbn-lite: none.npz does not exist; give the path of an .npz file.\n")
     assert bad.returncode == 2
 
