@@ -67,6 +67,9 @@ def _run(argv: list[str]) -> int:
         if isinstance(stream, io.TextIOWrapper) and stream.errors != "replace":
             stream.reconfigure(errors="replace")  # no arrow in the code page of a redirection is no reason to fail
     try:
+        for word in argv:
+            if word.startswith("--") and word.endswith("=--"):  # argparse would drop the value
+                raise InputError(f"{word} gives no value; a file of that name is ./--.")
         arguments = _parser().parse_args(argv)
         if getattr(arguments, "seed", 0) < 0:
             raise InputError(f"the seed is {arguments.seed}; it must be 0 or more.")

@@ -33,8 +33,10 @@ def atomic_write(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
     path = Path(path)
     try:
         found = path.stat()
-    except OSError:
-        found = None  # there is nothing yet, or what is wrong will be told when it is opened
+    except FileNotFoundError:
+        found = None
+    except OSError as error:
+        raise InputError(_sentence(path, error)) from error
     if found and not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
         return _write_through(path, write)
     target = Path(os.path.realpath(path))

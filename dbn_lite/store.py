@@ -47,7 +47,11 @@ def load(path: str | Path) -> DBN:
     Raises InputError, naming the file, for what is no net: wrong format, missing arrays, shapes that do not fit
     each other, values that are not finite.
     """
-    arrays, _ = load_arrays(path, NAMES)
+    return net_of(load_arrays(path, NAMES)[0], path)
+
+
+def net_of(arrays: dict[str, np.ndarray], path: str | Path) -> DBN:
+    """The net that arrays from the file `path` make; raises InputError like `load`, naming the file."""
     missing = [name for name in NAMES if name not in arrays]
     if missing:
         raise InputError(f"{path} is not a net: it has no array {missing[0]!r}; train one with `dbn-lite train`.")

@@ -291,8 +291,10 @@ class Run:
         last, n_batches = stage.epochs if stage else 0, len(images) // self.preset.batch_size if stage else 0
         if self.stage_index > len(stages) or self.epoch > last or self.batch > n_batches * (self.epoch < last):
             raise self.folder.unusable(f"it has no stage {self.stage_index}, epoch {self.epoch}, batch {self.batch}")
-        known = [(row["stage"], row["epoch"]) for row in reached]
-        if (stage and known != [(stage.name, i + 1) for i in range(self.epoch)]) or not (stage or self.log):
+        known, earlier = [(row["stage"], row["epoch"]) for row in reached], {s.name for s in stages[: self.stage_index]}
+        strange = any(row["stage"] not in earlier for row in self.log[: max(0, len(self.log) - self.epoch)])
+        right = known == [(stage.name, i + 1) for i in range(self.epoch)] if stage else bool(self.log)
+        if strange or not right:
             raise self.folder.unusable("its log is not of the epochs that it has behind it")
         if stage and stage.until_matched and reached and "train_error" not in reached[-1]:
             raise self.folder.unusable("its log has no training error to match")

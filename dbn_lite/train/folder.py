@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,7 +69,7 @@ class RunFolder:
 
     def save_checkpoint(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
         """Write all that a resumed run goes on from."""
-        store.save_arrays(self.checkpoint, arrays, meta)
+        store.save_arrays(self.checkpoint, arrays, {**meta, "check": _checksum(arrays, meta)})
 
     def load_checkpoint(self, settings: dict[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """What `save_checkpoint` wrote: arrays, and the entries of POSITION.
@@ -87,6 +88,9 @@ class RunFolder:
                 )
         if why := fault(meta, POSITION, "its description"):
             raise self.unusable(why)
+        check = meta.pop("check", None)  # checkpoints once had none
+        if check is not None and check != _checksum(arrays, meta):
+            raise self.unusable("it was changed after it was written")
         return arrays, {name: meta[name] for name in POSITION}
 
     def unusable(self, why: str) -> InputError:
@@ -114,3 +118,11 @@ class RunFolder:
         """Write what every epoch found, a line each."""
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         atomic_write(self.path / "log.jsonl", lambda file: file.write(lines.encode()))
+
+
+def _checksum(arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> str:
+    """Of all that a checkpoint holds; the format has one for each array, but none for what belongs together."""
+    crc = zlib.crc32(json.dumps(meta, sort_keys=True).encode())
+    for name in sorted(arrays):
+        crc = zlib.crc32(np.ascontiguousarray(arrays[name]), zlib.crc32(name.encode(), crc))
+    return f"{crc:08x}"
