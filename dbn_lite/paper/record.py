@@ -18,7 +18,7 @@ from ..train.folder import RunFolder
 PASSES = 20  # stochastic up-passes that section 6.2 averages over
 GIBBS_TRIES = 5  # repetitions of the read-out by Gibbs sampling
 ERRORS = ("train_error", "validation_error", "test_error")
-ANY = {"rows": [{}]}
+ANY: dict[str, Any] = {"rows": [{}]}
 READ_OUTS = {
     "deterministic": NUMBER, "stochastic": [NUMBER], "average-p": NUMBER, "average-log-p": NUMBER, "gibbs": [NUMBER],
 }  # fmt: skip
