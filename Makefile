@@ -25,10 +25,11 @@ book: _build/book.stamp
 	@echo "The book is in _build/html: open $(CURDIR)/_build/html/index.html,"
 	@echo "or serve it with: $(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000"
 
-# The processes share the cores, so each multiplies matrices on one.
+# The processes share the cores, so each multiplies matrices on one. Files come in the order of tests/conftest.py. The
+# notebooks were run for the book; `pytest --nbval-lax --nbval-current-env book` runs them once more.
 test: _build/book.stamp
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov=dbn_lite --cov-report=term:skip-covered \
-	  --nbval-lax --nbval-current-env --nbval-cell-timeout=600 tests book
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder \
+	  --cov=dbn_lite --cov-report=term:skip-covered tests
 
 lint: $(VENV)/stamp
 	$(BIN)/ruff check
@@ -40,7 +41,9 @@ lab: $(VENV)/stamp
 clean:
 	rm -rf _build .pytest_cache .ruff_cache .mypy_cache
 
+# Notebooks side by side, each multiplying matrices on one core.
 _build/book.stamp: $(VENV)/stamp _build/execution-key $(SOURCES)
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python book/prepare.py execute
 	$(BIN)/python book/prepare.py gather
 	$(BIN)/jupyter-book build . --all -W -n --keep-going
 	$(BIN)/python book/prepare.py finish

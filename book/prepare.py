@@ -1,7 +1,8 @@
-"""Before and after a build; `make book` runs all four, in this order.
+"""Before and after a build; `make book` runs all five, in this order.
 
 prepare.py fetch    bring MNIST to where the notebooks look for it, or say what stands in for it
 prepare.py key      drop executed notebooks that no longer count
+prepare.py execute  run the notebooks, as many at once as there are cores
 prepare.py gather   lay out what the pages load
 prepare.py finish   make the pages fit for a folder and for a static host
 """
@@ -14,6 +15,9 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+from jupyter_cache import get_cache
+from jupyter_cache.executors import load_executor
 
 from dbn_lite import data
 from dbn_lite.widgets import __main__ as figures
@@ -72,6 +76,17 @@ def update_key() -> None:
         kept.write_text(key)
 
 
+def execute() -> None:
+    """Run the notebooks that the cache lacks side by side; the build by itself runs one after another.
+
+    The build finds them there. One that fails is left to it: it runs that one again, and reports.
+    """
+    cache = get_cache(BUILD / ".jupyter_cache")
+    for path in sorted((ROOT / "book").glob("*.ipynb")):
+        cache.add_nb_to_project(str(path))
+    load_executor("local-parallel", cache).run_and_cache(timeout=600)  # seconds for a cell, as in _config.yml
+
+
 def gather() -> None:
     """Lay out what the pages load, and clear the site of an earlier build."""
     shutil.rmtree(STATIC, ignore_errors=True)
@@ -96,4 +111,5 @@ def finish() -> None:
 
 
 if __name__ == "__main__":
-    {"fetch": fetch_digits, "key": update_key, "gather": gather, "finish": finish}[sys.argv[1]]()
+    steps = {"fetch": fetch_digits, "key": update_key, "execute": execute, "gather": gather, "finish": finish}
+    steps[sys.argv[1]]()

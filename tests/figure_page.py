@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from visiting import launched
+from visiting import launched, settle
 
 from dbn_lite.widgets.__main__ import build
 
@@ -41,7 +41,7 @@ def start(page: Any) -> None:
     """Press every start button and wait until all figures are there."""
     page.evaluate("document.querySelectorAll('.dbn-gate button').forEach((button) => button.click())")
     page.wait_for_function("() => !document.querySelector('[data-dbn-widget]:not([data-mounted])')")
-    page.wait_for_timeout(300)
+    settle(page)
 
 
 def main() -> None:
@@ -67,7 +67,7 @@ def main() -> None:
         page.goto(url)
         start(page)
         page.evaluate(f"async () => {{ const root = document.querySelector('.dbn-figure'); {options.do} }}")
-        page.wait_for_timeout(500)
+        settle(page)
         page.screenshot(path=options.out, full_page=True)
 
 

@@ -48,14 +48,15 @@ def test_most_images_are_never_looked_at_in_full(digits, monkeypatch):
 @pytest.mark.parametrize("p", [2, 3])
 def test_the_whole_classifier_agrees_with_scikit_learn(p, digits):
     """On images where no two classes tie, the order in which ties are broken does not matter."""
-    train, labels, test = digits.train_images[:2000], digits.train_labels[:2000], digits.test_images[:100]
+    train, labels, test = digits.train_images[:1000], digits.train_labels[:1000], digits.test_images[:100]
     for k in (1, 5):
         theirs = KNeighborsClassifier(k, p=p, algorithm="brute").fit(train, labels)
-        shares = np.sort(theirs.predict_proba(test), axis=1)
+        votes = theirs.predict_proba(test)
+        shares = np.sort(votes, axis=1)
         clear = shares[:, -1] > shares[:, -2]
         ours = neighbours.vote(neighbours.nearest(train, test, k, p), labels)
         assert clear.sum() > 80
-        np.testing.assert_array_equal(ours[clear], theirs.predict(test)[clear])
+        np.testing.assert_array_equal(ours[clear], votes.argmax(axis=1)[clear])
 
 
 def test_of_equal_votes_the_class_of_the_nearest_wins():

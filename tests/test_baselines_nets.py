@@ -98,7 +98,7 @@ def stopped_at(learner, t):
 
 def run_chain(make, tmp_path, monkeypatch):
     """The state after 4 steps in one go, and after a stop before step 2, in a folder each."""
-    monkeypatch.setattr("dbn_lite.table1.pieces.SAVE_EVERY", 0.0)
+    monkeypatch.setattr("dbn_lite.paper.table1.pieces.SAVE_EVERY", 0.0)
     whole, broken = make(), stopped_at(make(), 2)
     table1.Pieces(tmp_path / "whole", {}).chain("net", 4, whole)
     with pytest.raises(KeyboardInterrupt):

@@ -303,7 +303,7 @@ def pins(name):
 
 
 def test_the_lock_of_the_extra_satisfies_it_and_leaves_the_other_alone():
-    common, own = pins("requirements.lock"), pins("requirements-table1.lock")
+    common, own = pins("requirements.lock"), pins("requirements-baselines.lock")
     assert not common.keys() & own.keys()
     extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["baselines"]
     for requirement in map(Requirement, extra):
@@ -312,7 +312,7 @@ def test_the_lock_of_the_extra_satisfies_it_and_leaves_the_other_alone():
 
 
 def test_the_lock_of_the_extra_is_closed_for_what_is_installed():
-    common, own = pins("requirements.lock"), pins("requirements-table1.lock")
+    common, own = pins("requirements.lock"), pins("requirements-baselines.lock")
     for name in own:
         try:
             needed = [Requirement(line) for line in requires(name) or []]

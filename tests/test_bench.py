@@ -332,7 +332,7 @@ def test_command_prints_what_it_found(small_bench, capsys, tmp_path):
 def cupy_in_every_process(cupy_ops, tmp_path, monkeypatch):
     """The stand-in under the name of cupy, also for the rows' own processes."""
     here = Path(__file__).parent
-    patch = "from dbn_lite import gpu\ngpu.cublas_library = CuBLAS\n"
+    patch = "from dbn_lite.backend import gpu\ngpu.cublas_library = CuBLAS\n"
     (tmp_path / "cupy.py").write_text(f"from standin_cupy import *\nfrom standin_cupy import __version__\n{patch}")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (tmp_path, here, here.parent))))
 

@@ -8,7 +8,7 @@ from typing import Any
 import literal
 import numpy as np
 import pytest
-from test_figures import (  # noqa: F401
+from test_figures import (
     CURED,
     GREEDY,
     IMAGES,
@@ -17,12 +17,11 @@ from test_figures import (  # noqa: F401
     NOTEBOOK,
     PAPER,
     Opened,
-    browser,
-    folder,
+    deliver,
+    drawn,
     numbers,
     pixels,
-    pytestmark,
-    site,
+    pytestmark,  # noqa: F401
 )
 from test_widgets import as_mnist_was_made
 from visiting import Visit, served
@@ -56,7 +55,7 @@ def appendix_b(n_gibbs: int) -> list[str]:
     return re.findall(r"^ *(\w+ = .*;)$", before + n_gibbs * loop + after, re.MULTILINE)
 
 
-def test_updown_runs_the_lines_that_it_lights(browser: Any, site: str, folder: Path) -> None:  # noqa: F811
+def test_updown_runs_the_lines_that_it_lights(browser: Any, site: str, folder: Path) -> None:
     visit = Opened(browser, site, folder, "updown")
     expected = literal.up_down(NET.arrays(), IMAGES[:1], np.eye(10)[:1], Replayed(visit, 0).rand, 0.1, numCDiters=3)
     lines, lit = appendix_b(3), ".dbn-code [aria-current=step]"
@@ -87,7 +86,7 @@ def shows(name: str) -> str:
     return f'canvas[aria-label^="{name}"]'
 
 
-def test_updown_goes_where_an_arrow_points(browser: Any, site: str, folder: Path) -> None:  # noqa: F811
+def test_updown_goes_where_an_arrow_points(browser: Any, site: str, folder: Path) -> None:
     visit = Opened(browser, site, folder, "updown")
     visit.choose("Gibbs iterations", "1")
     visit.choose("Start from", "a 4")
@@ -104,7 +103,7 @@ def test_updown_goes_where_an_arrow_points(browser: Any, site: str, folder: Path
     visit.close()
 
 
-def test_mind_runs_the_chains_of_the_library(browser: Any, site: str, folder: Path) -> None:  # noqa: F811
+def test_mind_runs_the_chains_of_the_library(browser: Any, site: str, folder: Path) -> None:
     visit = Opened(browser, site, folder, "mind")
     visit.type("Seed", 2)
     rngs = [Replayed(visit, 200 + i) for i in range(10)]
@@ -131,7 +130,7 @@ def test_mind_runs_the_chains_of_the_library(browser: Any, site: str, folder: Pa
     visit.close()
 
 
-def test_mind_starts_free_from_images_and_drawings(browser: Any, site: str, folder: Path) -> None:  # noqa: F811
+def test_mind_starts_free_from_images_and_drawings(browser: Any, site: str, folder: Path) -> None:
     visit = Opened(browser, site, folder, "mind")
 
     def agrees(image: np.ndarray, i: int, start: np.ndarray) -> None:
@@ -153,7 +152,7 @@ def test_mind_starts_free_from_images_and_drawings(browser: Any, site: str, fold
     visit.close()
 
 
-def test_mind_goes_on_in_its_other_memory(browser: Any, site: str, folder: Path) -> None:  # noqa: F811
+def test_mind_goes_on_in_its_other_memory(browser: Any, site: str, folder: Path) -> None:
     visit, asked = Opened(browser, site, folder, "mind"), []
     visit.page.on("request", lambda request: asked.append(Path(request.url.split("?")[0]).name))
     rng = Replayed(visit, 3)
@@ -182,7 +181,7 @@ def test_mind_goes_on_in_its_other_memory(browser: Any, site: str, folder: Path)
     visit.close()
 
 
-def test_a_memory_that_does_not_load_is_said(browser: Any, site: str, folder: Path) -> None:  # noqa: F811
+def test_a_memory_that_does_not_load_is_said(browser: Any, site: str, folder: Path) -> None:
     visit, memory = Opened(browser, site, folder, "mind"), "select:has(option[value=cured])"
     visit.page.route("**/cured.bin*", lambda route: route.abort())
     visit.choose("Memory", "after its cure")
@@ -192,11 +191,15 @@ def test_a_memory_that_does_not_load_is_said(browser: Any, site: str, folder: Pa
     visit.says("1 iterations. The states")
     visit.says("The weights could not be loaded")  # still, for it was said in passing
     visit.page.unroute("**/cured.bin*")
-    slow = lambda route: (visit.page.wait_for_timeout(300), route.continue_())  # noqa: E731
-    visit.page.route("**/cured.bin*", slow)
-    visit.page.locator(memory).select_option("cured")
+    held: list[Any] = []
+    visit.page.route("**/cured.bin*", lambda route: held.append(route))
+    with visit.page.expect_request("**/cured.bin*"):
+        visit.page.locator(memory).select_option("cured")
     visit.page.locator(memory).select_option("net")  # before the other has come
-    visit.page.wait_for_timeout(800)
+    visit.settle()
+    held.pop().continue_()
+    visit.page.wait_for_function("DBN.arrived.cured")
+    visit.settle()
     assert "cured" not in visit.text(".dbn-status")
     assert "could not" not in visit.text(".dbn-status")
     visit.choose("Memory", "after its cure")
@@ -204,24 +207,25 @@ def test_a_memory_that_does_not_load_is_said(browser: Any, site: str, folder: Pa
     visit.close()
 
 
-def test_mind_keeps_its_pace(browser: Any, site: str, folder: Path) -> None:  # noqa: F811
-    def count() -> int:
-        return int(visit.text(".dbn-status").split()[0])
-
-    for calm, least, most in (("no-preference", 6, 45), ("reduce", 2, 4)):
-        visit = Opened(browser, site, folder, "mind", reduced_motion=calm)
-        slider = visit.page.get_by_label("Iterations a second")
-        slider.press("Home")
-        for _ in range(9):
-            slider.press("ArrowRight")  # ten a second
-        visit.press("Play")
-        visit.page.wait_for_timeout(3000)
-        visit.press("Pause")
-        stopped = count()
-        assert least <= stopped <= most
-        visit.page.wait_for_timeout(300)
-        assert count() == stopped
-        visit.close()
+def test_mind_keeps_its_pace(browser: Any, site: str, folder: Path) -> None:
+    """By a clock that the test turns: ten a second, and one a second where less motion is asked for."""
+    visit = Opened(browser, site, folder, "mind")
+    slider = visit.page.get_by_label("Iterations a second")
+    slider.press("Home")
+    for _ in range(9):
+        slider.press("ArrowRight")  # ten a second
+    visit.page.clock.install(time=0)
+    visit.page.clock.pause_at(1000)
+    for calm, expected in (("no-preference", 30), ("reduce", 3)):
+        visit.page.emulate_media(reduced_motion=calm)
+        visit.page.get_by_role("button", name="Reset").click()
+        visit.page.get_by_role("button", name="Play").click()
+        visit.page.clock.run_for(3000)
+        visit.page.get_by_role("button", name="Pause").click()
+        for _ in range(2):  # and then it stands still
+            visit.page.clock.run_for(500)
+            assert int(visit.text(".dbn-status").split()[0]) == pytest.approx(expected, abs=1)
+    visit.close()
 
 
 def stroke(visit: Visit, start: tuple[int, int], end: tuple[int, int]) -> None:
@@ -231,13 +235,12 @@ def stroke(visit: Visit, start: tuple[int, int], end: tuple[int, int]) -> None:
     visit.page.mouse.down()
     visit.page.mouse.move(box["x"] + end[0], box["y"] + end[1], steps=5)
     visit.page.mouse.up()
-    visit.page.wait_for_timeout(100)
+    visit.settle()
 
 
 def ink(visit: Visit) -> np.ndarray:
     """What lies on the canvas, (280, 280) in [0, 1]."""
-    program = "c => Array.from(c.getContext('2d').getImageData(0, 0, 280, 280).data.filter((_, i) => i % 4 === 3))"
-    return np.array(visit.page.locator(".dbn-pad:visible").evaluate(program)).reshape(280, 280) / 255
+    return drawn(visit.page.locator(".dbn-pad:visible"))[:, :, 3] / 255
 
 
 def reads_as(visit: Visit, drawing: np.ndarray) -> None:
@@ -253,7 +256,7 @@ def reads_as(visit: Visit, drawing: np.ndarray) -> None:
     assert np.abs(visit.activity("What it makes of it") - made).max() < 0.006
 
 
-def test_draw_reads_and_dreams_as_the_library(browser: Any, site: str, folder: Path) -> None:  # noqa: F811
+def test_draw_reads_and_dreams_as_the_library(browser: Any, site: str, folder: Path) -> None:
     visit = Opened(browser, site, folder, "draw")
     reads_as(visit, np.kron(IMAGES[0].reshape(28, 28), np.ones((10, 10))))
     stroke(visit, (60, 40), (60, 230))  # in place of the image, not on top of it
@@ -276,7 +279,7 @@ def test_draw_reads_and_dreams_as_the_library(browser: Any, site: str, folder: P
     visit.close()
 
 
-def test_draw_takes_keys_and_fingers(browser: Any, site: str, folder: Path) -> None:  # noqa: F811
+def test_draw_takes_keys_and_fingers(browser: Any, site: str, folder: Path) -> None:
     visit = Opened(browser, site, folder, "draw", width=390, has_touch=True)
     pad = visit.page.locator(".dbn-pad")
     visit.press("Clear")
@@ -294,7 +297,7 @@ def test_draw_takes_keys_and_fingers(browser: Any, site: str, folder: Path) -> N
     visit.close()
 
 
-def test_digits_on_the_canvas_are_read_as_the_library_reads_them(browser: Any, tmp_path: Path) -> None:  # noqa: F811
+def test_digits_on_the_canvas_are_read_as_the_library_reads_them(browser: Any, tmp_path: Path) -> None:
     """A hundred MNIST test images go through the canvas and its pre-processing: at least 97 get the library's answer.
 
     Of the embedded set fewer do: dreams are not centred and scaled as MNIST is, so the pre-processing moves them.
@@ -326,7 +329,7 @@ def test_digits_on_the_canvas_are_read_as_the_library_reads_them(browser: Any, t
 
 
 @pytest.mark.parametrize("figure", [widgets.UpDown, widgets.Mind, widgets.Draw])
-def test_live_nets_need_no_images(browser: Any, tmp_path: Path, figure: Any) -> None:  # noqa: F811
+def test_live_nets_need_no_images(browser: Any, tmp_path: Path, figure: Any) -> None:
     """In a notebook, and after the net has changed: a figure starts from coin flips, and goes on with the new net."""
     widget, sent = figure(GREEDY), []
     widget.send = lambda message, buffers: sent.append([message, base64.b64encode(buffers[0]).decode()])
@@ -341,12 +344,9 @@ def test_live_nets_need_no_images(browser: Any, tmp_path: Path, figure: Any) -> 
             widget.models["net"] = net
             if said:
                 widget.refresh()
-            for _ in range(10):
-                visit.page.wait_for_timeout(50)
-                while sent:
-                    visit.page.evaluate("([message, base64]) => deliver(message, base64)", sent.pop())
+            deliver(visit, sent)
             visit.page.get_by_role("button", name="Step", exact=True).click()
-            visit.page.wait_for_timeout(100)
+            visit.settle()
             said.append(visit.page.locator(".dbn-figure").inner_text())
         assert said[0] != said[1]
         assert visit.complaints == []

@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_figures import Opened, browser, folder, pytestmark, site  # noqa: F401
+from test_figures import Opened, pytestmark  # noqa: F401
 from test_widgets import run
 
 from dbn_lite import exact, widgets
 
 
 @pytest.fixture
-def opened(browser: Any, site: str, folder: Any) -> Any:  # noqa: F811
+def opened(browser: Any, site: str, folder: Any) -> Any:
     """Opens a figure by name; all are closed in the end, with nothing to complain of."""
     visits: list[Opened] = []
 
@@ -40,7 +40,7 @@ def keys(visit: Opened, label: str, key: str, times: int = 1) -> None:
     """Press a key on a control, several times."""
     for _ in range(times):
         visit.page.get_by_label(label, exact=True).press(key)
-    visit.page.wait_for_timeout(100)
+    visit.settle()
 
 
 # Explaining away
@@ -93,7 +93,7 @@ def test_observing_the_truck_explains_the_earthquake_away(opened: Any) -> None:
     assert numbers(visit.text(".dbn-status"))[0] == pytest.approx(given[3], rel=0.06)
     unit(visit, "Truck").press("Enter")  # observed off, by key
     given = posterior * [1, 0, 1, 0] / posterior[[0, 2]].sum()
-    visit.page.wait_for_timeout(100)
+    visit.settle()
     close(bars(visit, "Exact posterior P"), given)
 
 
@@ -102,7 +102,7 @@ def test_without_the_effect_the_causes_are_independent(opened: Any) -> None:
     for said in ("observed off", r"\d"):
         unit(visit, "House jumps").press("Space")
         unit(visit, "House jumps", said).wait_for()
-        visit.page.wait_for_timeout(100)
+        visit.settle()
         p = exact.net_posterior(jumping(), [0]) if said == "observed off" else np.exp(exact.net_log_prior(jumping()))
         close(bars(visit, "Exact posterior P"), p)
     earthquake, truck, jumps, together, *_ = numbers(visit.text(".dbn-status"))
@@ -249,7 +249,7 @@ def test_learning_takes_the_mean_steps_of_contrastive_divergence(opened: Any, k:
         machine = moved(machine, way, 1.0)
         visit.page.get_by_role("button", name="Step").click()
     p = np.exp(exact.log_prob(machine, PATTERNS))
-    visit.page.wait_for_timeout(100)
+    visit.settle()
     assert bars(visit, "P∞") == pytest.approx([*p, 1 - p.sum()], abs=6e-4)
     visit.press("Reset")
     visit.says("Updates: 0.")
@@ -338,7 +338,7 @@ def test_the_bound_is_tight_when_tied_and_rises_after(opened: Any) -> None:
     for _ in range(40):
         greedy.update()
         visit.page.locator(".dbn-figure").press("s")
-        visit.page.wait_for_timeout(40)
+        visit.settle()
         log_p, bound = numbers(visit.text(".dbn-status"))[:2]
         assert bound > said[-1] - 1e-4
         assert log_p > frozen - 1e-4

@@ -16,7 +16,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from visiting import BROWSER, launched
+from visiting import BROWSER, LIMIT, settle
 
 from dbn_lite import widgets
 
@@ -25,7 +25,6 @@ LAB = importlib.util.find_spec("jupyterlab")
 LACKS = "no Chromium or Chrome is installed" if BROWSER is None else "" if LAB else "no JupyterLab is installed"
 # A machine that is meant to run these tests fails rather than pass them over.
 pytestmark = pytest.mark.skipif(bool(LACKS) and not os.environ.get("CI"), reason=LACKS)
-LIMIT = 120  # seconds to wait for anything on a slow machine
 
 OWN = """small = rbm.random_rbm(images.shape[1], 20, seed=0)
 chain = widgets.Chain(small, images, labels)
@@ -162,23 +161,28 @@ class Opened:
 
 
 @pytest.fixture(scope="module")
-def opened(lab: str) -> Iterator[Opened]:
-    with launched() as browser:
-        yield Opened(browser, lab)
+def opened(browser: Any, lab: str) -> Opened:
+    return Opened(browser, lab)
 
 
-LOOK = """root => [root.innerText, ...[...root.querySelectorAll("canvas")].map(c => c.toDataURL()),
+LOOK = """[root.innerText, ...[...root.querySelectorAll("canvas")].map(c => c.toDataURL()),
     ...[...root.querySelectorAll("svg")].map(s => s.innerHTML)].join()"""
 
 
-def changes(root: Any, before: str, seconds: float = 5) -> bool:
-    """Whether the figure comes to look otherwise soon."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if root.evaluate(LOOK) != before:
-            return True
-        time.sleep(0.1)
-    return False
+def remember(root: Any) -> None:
+    """Keep how a figure looks, for `has_changed`; to be called anew for each comparison."""
+    root.evaluate(f"root => {{ root.before = {LOOK}; }}")
+
+
+def has_changed(root: Any) -> bool:
+    """Whether a figure looks otherwise than it did, once all is drawn that it has begun."""
+    settle(root.page)
+    return root.evaluate(f"root => root.before !== {LOOK}")
+
+
+def wait_for_a_change(root: Any) -> None:
+    """However long that takes for what comes from the kernel."""
+    root.page.wait_for_function(f"root => root.before !== {LOOK}", arg=root.element_handle())
 
 
 def test_all_cells_ran(opened: Opened) -> None:
@@ -188,22 +192,33 @@ def test_all_cells_ran(opened: Opened) -> None:
     assert opened.page.locator(".jp-Dialog").count() == 0  # nothing asks for an answer first
 
 
+@pytest.fixture(scope="module")
+def roots(opened: Opened) -> dict[str, Any]:
+    """Every figure once it is there; how it looked is remembered a second ago."""
+    found = {}
+    for name in FIGURES:
+        root = opened.output(place_of(name)).locator(f"[data-figure={getattr(widgets, name).NAME}]")
+        root.get_by_role("status").filter(has_text=re.compile(".{20}")).wait_for()  # the moment in words
+        settle(opened.page)
+        remember(root)
+        found[name] = root
+    opened.page.wait_for_timeout(1000)  # nothing is to happen in it
+    return found
+
+
 @pytest.mark.parametrize("name", FIGURES)
-def test_figure_is_mounted_and_answers(opened: Opened, name: str) -> None:
-    kind = getattr(widgets, name)
-    root = opened.output(place_of(name)).locator(f"[data-figure={kind.NAME}]")
-    root.get_by_role("status").filter(has_text=re.compile(".{20}")).wait_for()  # the moment in words
-    assert kind.CAPTION[:40] in root.locator("figcaption").inner_text()
-    before = root.evaluate(LOOK)
-    assert not changes(root, before, seconds=1)  # nothing moves unasked
-    answered = []
-    for control in root.locator(":is(button, select, input[type=range], input[type=checkbox]):visible:enabled").all():
-        operate(control)
-        answered.append(changes(root, before))
-        if answered[-1]:
-            break
-    assert any(answered), "no control changes what the figure shows"
+def test_figure_is_mounted_and_answers(opened: Opened, roots: dict[str, Any], name: str) -> None:
+    root = roots[name]
+    assert getattr(widgets, name).CAPTION[:40] in root.locator("figcaption").inner_text()
+    assert not has_changed(root)  # nothing moves unasked
+    controls = root.locator(":is(button, select, input[type=range], input[type=checkbox]):visible:enabled").all()
+    assert any(answers(root, control) for control in controls), "no control changes what the figure shows"
     assert opened.complaints == []
+
+
+def answers(root: Any, control: Any) -> bool:
+    operate(control)
+    return has_changed(root)
 
 
 def operate(control: Any) -> None:
@@ -230,7 +245,8 @@ def test_a_machine_learns_while_the_kernel_answers(opened: Opened) -> None:
     output = opened.output(len(notebook().cells) - 1)
     filters = output.locator("[data-figure=filters]")
     filters.get_by_role("status").filter(has_text=re.compile(".{20}")).wait_for()
-    before = filters.evaluate(LOOK)
+    settle(opened.page)
+    remember(filters)
 
     def count() -> int:
         told = output.get_by_text(re.compile(r"[\d,]+ mini-batches")).inner_text()  # waits while the line is rewritten
@@ -245,7 +261,7 @@ def test_a_machine_learns_while_the_kernel_answers(opened: Opened) -> None:
     press("Stop", "Stopped:")
     reached = count()
     assert reached > 0
-    assert changes(filters, before)  # they have formed
+    wait_for_a_change(filters)  # they have formed
     press("Start", "Learning:")
     press("Stop", "Stopped:")
     assert count() >= reached  # it went on, and did not start over

@@ -91,7 +91,7 @@ def test_filters_are_sent_as_they_form() -> None:
 
 
 async def until(condition: Any) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         while not condition():
             await asyncio.sleep(0.005)
 

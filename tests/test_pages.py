@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from visiting import BROWSER, Visit, launched, served
+from visiting import BROWSER, Visit, served
 
 ROOT = Path(__file__).parents[1]
 HTML = ROOT / "_build" / "html"
@@ -20,17 +20,11 @@ pytestmark = pytest.mark.skipif(bool(LACKS) and not os.environ.get("CI"), reason
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Serve the pages as a project site would: below a folder, on the loopback."""
+    assert PAGES, LACKS
     top = tmp_path_factory.mktemp("site")
     (top / "repo").symlink_to(HTML)
     with served(top) as address:
         yield f"{address}repo/"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    assert not LACKS, LACKS
-    with launched() as chromium:
-        yield chromium
 
 
 def check(visit: Visit) -> None:
@@ -44,25 +38,22 @@ def check(visit: Visit) -> None:
     assert visit.page.eval_on_selector_all("article img", silent) == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
-def test_page_is_sound_when_served(browser: Any, site: str, name: str, scheme: str) -> None:
-    visit = Visit(browser, site + name, site, scheme)
-    check(visit)
-    assert visit.page.evaluate("document.documentElement.dataset.theme") == scheme
+def test_page_is_sound_when_served_and_follows_the_colours_of_the_system(browser: Any, site: str, name: str) -> None:
+    visit = Visit(browser, site + name, site)
+    for scheme in ("light", "dark"):
+        visit.page.emulate_media(color_scheme=scheme)
+        visit.settle()
+        assert visit.page.evaluate("document.documentElement.dataset.theme") == scheme
+        check(visit)
     visit.close()
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_page_is_sound_when_opened_from_a_folder(browser: Any, name: str) -> None:
-    visit = Visit(browser, (HTML / name).as_uri(), HTML.as_uri())
+def test_page_is_sound_from_a_folder_in_the_dark_and_fits_a_phone(browser: Any, name: str) -> None:
+    visit = Visit(browser, (HTML / name).as_uri(), HTML.as_uri(), "dark", width=390)
     check(visit)
-    visit.close()
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_page_fits_a_phone(browser: Any, site: str, name: str) -> None:
-    visit = Visit(browser, site + name, site, width=390)
+    assert visit.page.evaluate("document.documentElement.dataset.theme") == "dark"
     visit.page.evaluate("document.querySelectorAll('details').forEach((folded) => { folded.open = true; })")
     assert visit.page.evaluate("document.documentElement.scrollWidth") <= 390
     visit.close()

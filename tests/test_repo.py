@@ -1,10 +1,12 @@
 """What the files at the root promise each other."""
 
 import json
+import os
 import re
 import subprocess
 import tomllib
 import zipfile
+from copy import deepcopy
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import nbformat
 import pytest
 import yaml
 from hatchling.builders.wheel import WheelBuilder
+from jupyter_cache import get_cache
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
@@ -21,6 +24,7 @@ import dbn_lite
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
+EXECUTED = ROOT / "_build" / ".jupyter_cache"  # emptied by book/prepare.py when library, data or pins have changed
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text())
 CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text())
@@ -135,6 +139,10 @@ def test_no_tracked_file_names_a_path_of_a_machine() -> None:
             assert not machine.search(text), path.relative_to(ROOT)
 
 
+def printed(cell: nbformat.NotebookNode) -> str:
+    return "".join(output.text for output in cell.outputs if output.output_type == "stream" and output.name == "stdout")
+
+
 def test_there_are_notebooks() -> None:
     assert NOTEBOOKS
 
@@ -153,7 +161,16 @@ class TestNotebook:
         assert checked
         for cell in checked:
             assert cell.execution_count, cell.source
-            assert cell.outputs, cell.source
+            assert printed(cell), cell.source
+
+    @pytest.mark.skipif(not EXECUTED.exists() and not os.environ.get("CI"), reason="run make book first: none was run")
+    def test_the_build_printed_what_the_file_says(self, path: Path) -> None:
+        """`make test` has run each for the book, with the library, data and pins in force; its file says the same."""
+        notebook = nbformat.read(path, as_version=4)
+        _, executed = get_cache(EXECUTED).merge_match_into_notebook(deepcopy(notebook))  # KeyError: make book is due
+        for told, said in zip(notebook.cells, executed.cells, strict=True):
+            if "nbval-check-output" in told.metadata.get("tags", []):
+                assert printed(said) == printed(told), told.source
 
     def test_cells_stay_thin(self, path: Path) -> None:
         cells = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]

@@ -277,7 +277,7 @@ def test_mirrors_that_accept_and_stay_silent_cost_no_more_than_patience(little, 
         started = time.monotonic()
         with pytest.raises(data.NotFetchedError, match="no mirror answers"):
             data.fetch("mnist")
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 3.5  # the usual patience would be 4
 
 
 # A folder of one's own

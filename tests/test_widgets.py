@@ -272,10 +272,3 @@ def test_lines_of_appendix_b_run_as_the_literal_algorithm(net: dbn.DBN, image: n
 
 def test_there_are_fewer_than_1500_lines_of_javascript() -> None:
     assert sum(len(file.read_text().splitlines()) for file in bundle.HERE.rglob("*.js")) < 1500
-
-
-def test_scripts_use_nothing_that_only_modules_have() -> None:
-    """A classic script runs from file://, where modules are refused."""
-    program = bundle.script()
-    assert "\nimport " not in program
-    assert "\nexport " not in program

@@ -1,6 +1,7 @@
 """Opening pages in a real browser, as a reader would, and noting everything that should not happen."""
 
 import functools
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+LIMIT = 300  # seconds until a wait is given up: for a machine with much else to do, not a measure of anything
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
@@ -40,6 +42,14 @@ def launched() -> Iterator[Any]:
         chromium.close()
 
 
+def settle(page: Any) -> None:
+    """Wait for the fonts, and for three frames: a figure draws in the next, and once more if that moved its edges."""
+    page.evaluate("""async () => {
+        await document.fonts.ready;
+        for (let i = 0; i < 3; i++) await new Promise(requestAnimationFrame);
+    }""")
+
+
 class Visit:
     """A page opened once, with everything that it should not have done."""
 
@@ -49,24 +59,27 @@ class Visit:
         self.home, self.complaints = home, []
         size = {"width": width, "height": 900}
         self.page = browser.new_context(color_scheme=scheme, viewport=size, **options).new_page()
-        self.page.route("**/*", self._guard)
+        self.page.set_default_timeout(1000 * LIMIT)
+        self.page.route(re.compile(f"^(?!{re.escape(home)}|data:|blob:)"), self._refuse)
         self.page.on("console", lambda m: m.type == "error" and self.complaints.append(f"console: {m.text}"))
         self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
         self.page.on("requestfailed", lambda request: self.complaints.append(f"failed: {request.url}"))
         self.page.on("response", lambda r: r.status >= 400 and self.complaints.append(f"{r.status}: {r.url}"))
-        self.page.goto(url, wait_until="networkidle")
+        self.page.goto(url)
         if not options.get("java_script_enabled", True):
             return
         self.page.wait_for_function("() => !window.MathJax || (MathJax.startup && MathJax.startup.promise)")
         self.page.evaluate("() => window.MathJax && MathJax.startup.promise")
+        self.settle()
 
-    def _guard(self, route: Any) -> None:
-        """Let a request through when it stays at home; nothing ever reaches another host."""
-        if route.request.url.startswith((self.home, "data:", "blob:")):
-            route.continue_()
-        else:
-            self.complaints.append(f"other host: {route.request.url}")
-            route.abort()
+    def _refuse(self, route: Any) -> None:
+        """Nothing ever reaches another host."""
+        self.complaints.append(f"other host: {route.request.url}")
+        route.abort()
+
+    def settle(self) -> None:
+        """Wait until the fonts are there and what has been asked for is drawn."""
+        settle(self.page)
 
     def count(self, selector: str) -> int:
         return self.page.locator(selector).count()
