@@ -43,6 +43,7 @@ _HOMES = {
     "store": ("load", "save"),
     "data": (),
     "train": (),
+    "presets": (),
 }
 
 

@@ -35,7 +35,7 @@ from dbn_lite import cli, data, dbn, places, plot, presets, store, train
 from dbn_lite.data import dreamed, formats, sources
 from dbn_lite.dbn import METHODS
 from dbn_lite.errors import InputError
-from dbn_lite.paper import cure, figures
+from dbn_lite.paper import cure, figures, scoreboard
 
 TINY = preset(*greedy(4), up_down(2), layers=(40, 30, 60), batch_size=20)
 
@@ -285,10 +285,8 @@ def test_output_is_tested_before_the_work(refused, monkeypatch):
     store.save(picture_net(), "net.npz")
     os.symlink("net.npz", "link.npz")
     Path("file").write_bytes(b"")
-    for module, work in ((dbn, "generate"), (dbn, "predict"), (dreamed, "_readable_dreams")):
+    for module, work in ((dbn, "generate"), (dreamed, "_readable_dreams"), (cure, "cure"), (scoreboard, "measure")):
         monkeypatch.setattr(module, work, None)
-    monkeypatch.setattr("dbn_lite.paper.cure.cure", None)
-    monkeypatch.setattr("dbn_lite.paper.scoreboard.measure", None)
     for argv in ("generate net.npz", "cure net.npz --data dreamed", "data dream net.npz"):
         assert "missing/x.png: the folder missing does not exist" in refused(*argv.split(), "--out", "missing/x.png")
         for out in ("net.npz", "link.npz", os.path.abspath("net.npz")):

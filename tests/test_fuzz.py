@@ -21,6 +21,9 @@ from dbn_lite.data import dreamed, formats
 from dbn_lite.paper import figures, record
 
 TINY = preset(*greedy(1), up_down(1), layers=(12, 10, 14), batch_size=20)
+LAST = up_down(1, name="all images", all_images=True, until_matched=True, record_every=1)
+RAISED = [up_down(1, name=f"up-down k={k}", n_gibbs=k) for k in (3, 6, 10)]
+PAPER = preset(*greedy(1), *RAISED, LAST, layers=(12, 10, 14), batch_size=20)
 PARTS = 10  # of the fuzz, each with a seed and worlds of its own
 TURNS = 60  # in each part
 NAMES = [
@@ -81,14 +84,14 @@ def world(tmp_path, monkeypatch):
     monkeypatch.delenv("DBN_LITE_DATA", raising=False)
     monkeypatch.setenv("DBN_LITE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(data.sources, "_offline", lambda urls: "the test has no network")
-    for name in ("tiny", "paper"):
-        monkeypatch.setitem(presets.PRESETS, name, TINY)
+    monkeypatch.setitem(presets.PRESETS, "tiny", TINY)
+    monkeypatch.setitem(presets.PRESETS, "paper", PAPER)
     monkeypatch.setattr(dreamed, "DREAM_TRIES", 1)
     monkeypatch.setattr(dreamed, "DREAM_STEPS", 1)
     monkeypatch.setattr(figures, "PICTURES", {})
     monkeypatch.setattr("dbn_lite.paper.cure.N_BATCHES", 2)
     monkeypatch.setattr("dbn_lite.paper.cure.cure.__defaults__", (0, 2, True))
-    train.Run(TINY, data.load("dreamed"), 0, "run").train(progress=False)
+    train.Run(PAPER, data.load("dreamed"), 0, "run").train(progress=False)
     for name in ("net.npz", "link.npz"):
         shutil.copy("run/net.npz", name)
     shutil.copy("run/net.npz", shelf / "trained" / "paper.npz")
@@ -139,6 +142,12 @@ def nothing_is_half_written(folder):
             json.loads(path.read_text())
 
 
+def outputs(argv):
+    """The file that a command is told to write to."""
+    given = zip(argv, [*argv[1:], ""], strict=True)
+    return [f"{word}={after}".split("=")[1] for word, after in given if word.startswith("--out")]
+
+
 def arguments(rng):
     name = rng.choice(list(COMMANDS))
     places_, options = COMMANDS[name]
@@ -179,10 +188,9 @@ def test_any_arguments_in_any_environment_keep_to_the_rule(world, monkeypatch, p
         after = contents(world / "here")
         for name in ("net.npz", "table.json", "cut.npz", "text.npz", "run/net.npz"):
             path = str(world / "here" / name)
-            read = name in argv or name == "net.npz"
-            if code != 0 or (read and not any(word.endswith("table.json") for word in argv)):
+            if code != 0 or os.path.realpath(path) not in map(os.path.realpath, outputs(argv)):
                 assert after[path] == before[path], (part, turn, argv)
-    assert codes.count(0) >= 5  # else little was tried
+    assert codes.count(0) >= 3  # else little was tried
     assert codes.count(2) >= 15
 
 
@@ -247,7 +255,9 @@ def test_any_file_that_is_spoilt_is_refused_or_makes_no_difference(world, part):
     os.makedirs("runs")
     shutil.copytree("run", "runs/paper-seed0")
     record.write(record.of_run("runs/paper-seed0", data.load("dreamed")), "runs/paper-seed0.json")
-    undisturbed = bits("run/net.npz")
+    whole = train.Run(TINY, data.load("dreamed"), 0, "whole")
+    whole.train(progress=False)
+    undisturbed = bits("whole/net.npz")
     for turn in range(45):
         kind = ["checkpoint", "net", "log", "record", "table"][turn % 5]
         shutil.rmtree("s", ignore_errors=True)

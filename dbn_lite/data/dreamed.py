@@ -35,8 +35,8 @@ def dream(path: str | Path, out: Path | None = None, seed: int = 0, progress: bo
     net, out = store.load(path), out or places.shipped("registry.json").with_name(DREAMED)
     expect_writable(out, path)
     rng = backend.current().random(seed, "dream")
-    digits = tqdm(range(net.n_labels), desc="dreaming", unit="digit", disable=not progress)
-    images = np.concatenate([_readable_dreams(net, digit, 1400, rng) for digit in digits])
+    with tqdm(range(net.n_labels), desc="dreaming", unit="digit", disable=not progress) as digits:
+        images = np.concatenate([_readable_dreams(net, digit, 1400, rng) for digit in digits])
     labels = np.repeat(np.arange(net.n_labels), 1400)
     order = np.random.default_rng(seed).permutation(len(labels))
     about = {"net": store.read_meta(path), "steps": DREAM_STEPS, "seed": seed}

@@ -52,7 +52,7 @@ def find(name: str) -> Path:
     Raises InputError if DBN_LITE_DATA leads to no data set at all, and what `fetch` raises.
     """
     folder = _place(name)
-    absent = [file for file in _readers(name) if not (folder / file).is_file()]
+    absent = [file for file in _readers(name) if not os.path.isfile(folder / file)]
     return fetch(name) if absent and folder == _cached(name) else folder
 
 

@@ -105,8 +105,16 @@ def _worth(
 
 def epochs(folder: str | Path) -> list[dict[str, Any]]:
     """Every epoch that a run has logged, with every kind of error in percent, None where it was not measured."""
-    rows = RunFolder(folder).read_log()
+    rows = expect_validated(RunFolder(folder).read_log(), Path(folder) / "log.jsonl")
     return [row | {name: round(row[name], 4) if name in row else None for name in ERRORS} for row in rows]
+
+
+def expect_validated(rows: list[dict[str, Any]], path: Path) -> list[dict[str, Any]]:
+    """The rows; raises InputError, naming the file that they are from, unless each epoch of up-down was validated."""
+    for row in rows:
+        if row["stage"].startswith("up-down") and row.get("validation_error") is None:
+            raise InputError(f"{path} has an epoch of {row['stage']} without a validation error; record the run again.")
+    return rows
 
 
 def _digits(guesses: dict[str, np.ndarray | None]) -> dict[str, str | None]:
