@@ -2,6 +2,9 @@
 # make test   library, notebooks and pages, in the same environment
 # make lint   ruff and mypy
 # make lab    the chapters in JupyterLab
+# make lite   the chapters in the reader's browser, beside the built pages; make test-lite runs four of them there
+# make pdf    the pages as one PDF, by Chromium; make epub as one EPUB
+# make site   all that is published: pages, notebooks in the browser, PDF, EPUB
 # make clean  remove what was built; the environment and downloaded data stay
 #
 # JOBS=N      how many test processes at once (2)
@@ -15,9 +18,9 @@ JOBS ?= 2
 
 # Whatever the pages are made from: when none of it is newer, there is nothing to do.
 SOURCES := _config.yml _toc.yml \
-  $(shell find book dbn_lite data -type f ! -path 'data/cache/*' ! -path '*/.*' ! -path '*/__pycache__/*')
+  $(shell find book dbn_lite data -type f ! -path 'data/cache/*' ! -path 'book/lite/*' ! -path 'book/bound/*' ! -path '*/.*' ! -path '*/__pycache__/*')
 
-.PHONY: book test lint lab clean FORCE
+.PHONY: book test lint lab lite test-lite measure-lite pdf epub site clean FORCE
 .DELETE_ON_ERROR:
 
 book: _build/book.stamp
@@ -29,7 +32,7 @@ book: _build/book.stamp
 # notebooks were run for the book; `pytest --nbval-lax --nbval-current-env book` runs them once more.
 test: _build/book.stamp
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder \
-	  --cov=dbn_lite --cov-report=term:skip-covered tests
+	  --cov=dbn_lite --cov-report=term:skip-covered -m 'not lite' tests
 
 lint: $(VENV)/stamp
 	$(BIN)/ruff check
@@ -37,6 +40,30 @@ lint: $(VENV)/stamp
 
 lab: $(VENV)/stamp
 	$(BIN)/python -m jupyterlab book
+
+lite: _build/lite.stamp
+
+_build/lite.stamp: _build/book.stamp $(VENV)/site.stamp $(wildcard book/lite/*)
+	$(BIN)/python book/lite/assemble.py
+	@touch $@
+
+# Long: a browser computes slower than the machine it runs on, and some cells take minutes.
+test-lite: lite
+	$(BIN)/python -m pytest tests/test_lite.py
+
+# What the pages say beforehand of bytes and seconds, measured again: on a machine with nothing else to do.
+measure-lite: lite
+	$(BIN)/python tests/running.py
+
+pdf: _build/pdf.stamp
+
+epub: _build/epub.stamp
+
+_build/pdf.stamp _build/epub.stamp: _build/%.stamp: _build/book.stamp $(VENV)/site.stamp $(wildcard book/bound/*)
+	$(BIN)/python book/bound/bind.py $*
+	@touch $@
+
+site: lite pdf epub
 
 clean:
 	rm -rf _build .pytest_cache .ruff_cache .mypy_cache
@@ -68,6 +95,10 @@ $(VENV)/stamp: requirements.lock pyproject.toml
 	    'Install one, or name it with: make PYTHON=/path/to/python3.12' >&2; exit 1; }
 	$(BIN)/python -m pip install -q -r requirements.lock
 	$(BIN)/python -m pip install -q --no-build-isolation --no-deps -e .
+	@touch $@
+
+$(VENV)/site.stamp: $(VENV)/stamp requirements-site.lock
+	$(BIN)/python -m pip install -q -r requirements-site.lock
 	@touch $@
 
 FORCE:

@@ -97,8 +97,13 @@ def _run(argv: list[str]) -> int:
 
 
 def _show(result: dict[str, Any], as_json: bool) -> None:
-    lines = [json.dumps(result)] if as_json else [f"{key:>20}  {value}" for key, value in result.items()]
+    lines = [json.dumps(result)] if as_json else [f"{_plain(k):>20}  {_plain(v)}" for k, v in result.items()]
     print(*lines, sep="\n", flush=True)
+
+
+def _plain(value: Any) -> str:
+    """As text without what would steer a terminal: metadata is whatever somebody wrote into a file."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in str(value))
 
 
 def _refuse(sentence: str) -> int:
@@ -179,6 +184,7 @@ def _evaluate(a: argparse.Namespace) -> dict[str, Any]:
     preset = about.get("preset")
     batch_size = preset.get("batch_size", 100) if isinstance(preset, dict) else 100
     images, labels = train.part(dataset, a.split, about.get("seed", 0), batch_size)
+    train.expect_labels(net, labels)
     started = time.perf_counter()
     wrong = int((dbn.predict(net, images, a.method, a.seed) != labels).sum())
     return {
@@ -240,7 +246,8 @@ def _info(a: argparse.Namespace) -> dict[str, Any]:
     about = store.read_meta(a.net)
     if isinstance(about.get("preset"), dict):
         about["preset"] = about["preset"].get("name")
-    return {**dict(zip(names, net.sizes, strict=True)), "weights": weights, **about}
+    true = dict(zip(names, net.sizes, strict=True)) | {"weights": weights}
+    return true | {name: value for name, value in about.items() if name not in true}
 
 
 # The process: its environment, its streams, Ctrl-C

@@ -8,12 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import InputError
+from .errors import InputError, whole
+
+ROUNDING = 1e-4  # what a pixel may lie beyond 0 or 1 before it is refused; within, it is cut off
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dataset:
-    """Labelled images: float32 (n, height * width) in [0, 1], C-contiguous, and uint8 labels (n,)."""
+    """Labelled images: float32 (n, height * width) in [0, 1], C-contiguous, and uint8 labels (n,).
+
+    What is handed in is converted to that, see `check_images` and `check_labels`, or refused with InputError.
+    """
 
     name: str
     train_images: NDArray[np.float32]
@@ -23,8 +28,22 @@ class Dataset:
     shape: tuple[int, int] = (28, 28)
     n_classes: int = 10
 
+    def __post_init__(self) -> None:
+        n_classes = whole("n_classes", self.n_classes)
+        if n_classes > 256:
+            raise InputError(f"{n_classes} classes are too many; labels are kept as numbers from 0 to 255.")
+        n_pixels = int(np.prod([whole("shape", side) for side in self.shape]))
+        for part in ("train", "test"):
+            try:
+                images = check_images(getattr(self, f"{part}_images"), n_pixels)
+                labels = check_labels(getattr(self, f"{part}_labels"), len(images), n_classes)
+            except InputError as error:
+                raise InputError(f"of the data set {self.name}, for {part}ing, {error}") from error
+            object.__setattr__(self, f"{part}_images", images)
+            object.__setattr__(self, f"{part}_labels", labels)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Split:
     """Images to train on, mini-batch b in rows b * batch_size to (b + 1) * batch_size, and to validate on."""
 
@@ -52,6 +71,8 @@ def check_images(images: ArrayLike, n_pixels: int | None = None) -> NDArray[np.f
     x = _array(images, "images")
     if x.dtype.kind not in "fiub":
         raise InputError(f"images have the type {x.dtype}; give numbers from 0 to 1, or uint8 from 0 to 255.")
+    if n_pixels is not None and x.ndim in (1, 2) and x.size == n_pixels and x.shape != (1, n_pixels):
+        raise InputError(f"images have the shape {x.shape}, which is one image; give it as (1, {n_pixels}).")
     if x.ndim not in (2, 3) or not x.size:
         raise InputError(f"images have the shape {x.shape}; give one row for each image, (n, pixels).")
     x = x.reshape(len(x), -1)
@@ -66,9 +87,9 @@ def check_images(images: ArrayLike, n_pixels: int | None = None) -> NDArray[np.f
     low, high = x.min(), x.max()
     if np.isnan(low):
         raise InputError("images hold NaN; give numbers from 0 to 1.")
-    if low < 0 or high > 1:
-        raise InputError(f"images reach from {low:g} to {high:g}; scale them to lie from 0 to 1.")
-    return x
+    if low < -ROUNDING or high > 1 + ROUNDING:
+        raise InputError(f"images reach from {low:.6g} to {high:.6g}; scale them to lie from 0 to 1.")
+    return x if low >= 0 and high <= 1 else np.clip(x, 0, 1)
 
 
 def check_labels(labels: ArrayLike, n: int, n_classes: int = 10) -> NDArray[np.uint8]:
@@ -91,6 +112,8 @@ def _array(given: ArrayLike, what: str) -> NDArray[Any]:
         return np.asarray(given)
     except ValueError as error:
         raise InputError(f"{what} differ in length; give one array of equally many numbers each.") from error
+    except Exception as error:  # an array on a GPU or with a gradient says itself what to call
+        raise InputError(f"{what} are no array of NumPy's ({error}); convert them to one.") from error
 
 
 # Mini-batches
@@ -143,7 +166,10 @@ def split(dataset: Dataset, rng: np.random.Generator, batch_size: int = 100) -> 
     for validation (10,000). Raises InputError, as `arrange_balanced` does, for a batch size that cannot be.
     """
     labels, n = dataset.train_labels, len(dataset.train_labels)
-    rarest = int(np.bincount(labels, minlength=dataset.n_classes).min())
+    of_each = np.bincount(labels, minlength=dataset.n_classes)
+    rarest = int(of_each.min())
+    if not rarest:
+        raise InputError(f"no image is of class {int(of_each.argmin())}; number the classes from 0 without a gap.")
     n_batches = min(n * 44 // 60, rarest * dataset.n_classes) // max(batch_size, 1)
     train = arrange_balanced(labels, batch_size, n_batches, rng, dataset.n_classes)
     kept, images = rng.permutation(np.setdiff1d(np.arange(n), train))[: n // 6], dataset.train_images

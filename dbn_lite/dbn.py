@@ -4,7 +4,8 @@
 
 Recognition weights (vishid, hidpen) carry an image up; generative weights (penhid, hidvis) carry a state down;
 the undirected top RBM joins the penultimate layer and the labels to the top units. Names are those of
-appendix B: a weight matrix is called from-to, "rec" biases recognise, "gen" biases generate.
+appendix B: a weight matrix is called from-to, "rec" biases recognise, "gen" biases generate. Where a function draws,
+`rng` is a stream, `backend.current().random(seed)`, or a seed.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ import numpy as np
 from . import backend
 from .backend import Array
 from .dataset import check_images
-from .errors import InputError
+from .errors import InputError, whole
 from .rbm import RBM, softplus
 
 METHODS = ("deterministic", "stochastic", "average-p", "average-log-p", "gibbs")
 
 
-@dataclass
+@dataclass(eq=False)
 class DBN:
     """The parameters; with layer sizes 784, 500, 500, 2000 and 10 labels it is the net of the paper."""
 
@@ -105,22 +106,22 @@ def stack(first: RBM, second: RBM, top: RBM) -> DBN:
     )
 
 
-def up_pass(net: DBN, images: Array, rng: backend.Random | None = None) -> Array:
+def up_pass(net: DBN, images: Array, rng: backend.Random | int | None = None) -> Array:
     """The penultimate layer for images (n, vis): shape (n, pen).
 
     Without `rng` probabilities stand in for states all the way (the deterministic up-pass that the paper's
     error rates use); with it every hidden state is sampled.
     """
-    ops = backend.current()
+    ops, rng = backend.current(), None if rng is None else backend.stream(rng, "sample")
     hid = ops.asarray(images) @ net.vishid
     hid = ops.sample(hid, net.hidrecbiases, rng) if rng else ops.logistic(hid, net.hidrecbiases)
     pen = hid @ net.hidpen
     return ops.sample(pen, net.penrecbiases, rng) if rng else ops.logistic(pen, net.penrecbiases)
 
 
-def down_pass(net: DBN, pen: Array, rng: backend.Random) -> Array:
+def down_pass(net: DBN, pen: Array, rng: backend.Random | int) -> Array:
     """The image, as probabilities (n, vis), that the generative weights make of penultimate states (n, pen)."""
-    ops = backend.current()
+    ops, rng = backend.current(), backend.stream(rng, "sample")
     hid = ops.sample(ops.asarray(pen) @ net.penhid, net.hidgenbiases, rng)
     return ops.logistic(hid @ net.hidvis, net.visgenbiases)
 
@@ -147,8 +148,9 @@ def label_log_probs(net: DBN, images: np.ndarray) -> np.ndarray:
     return _read_out(net, images, lambda block: _log_softmax(-label_free_energies(net, up_pass(net, block))))
 
 
-def sampled_log_probs(net: DBN, images: np.ndarray, rng: backend.Random) -> np.ndarray:
+def sampled_log_probs(net: DBN, images: np.ndarray, rng: backend.Random | int) -> np.ndarray:
     """log p(label | states) after one stochastic up-pass, by exact free energies: otherwise as `label_log_probs`."""
+    rng = backend.stream(rng, "predict")
     return _read_out(net, images, lambda block: _log_softmax(-label_free_energies(net, up_pass(net, block, rng))))
 
 
@@ -160,7 +162,7 @@ def predict(
     n_passes: int = 20,
     n_gibbs: int = 3,
 ) -> np.ndarray:
-    """The label the net gives to each image (n, vis): (n,) uint8, by one of the read-outs of section 6.2.
+    """The label the net gives to each image (n, vis): (n,) uint8, or wider for more, by a read-out of section 6.2.
 
     `deterministic`: probabilities go up, the label with the lowest exact free energy wins. `stochastic`: the same
     after one sampled up-pass. `average-p` and `average-log-p`: the label probabilities, or their logarithms, averaged
@@ -169,9 +171,7 @@ def predict(
     """
     if method not in METHODS:
         raise InputError(f"there is no read-out called {method!r}; choose one of {', '.join(METHODS)}.")
-    if min(n_passes, n_gibbs) < 1:
-        raise InputError(f"{n_passes} passes of {n_gibbs} Gibbs iterations read no label; both must be at least 1.")
-    rng = backend.current().random(int(rng), "predict") if isinstance(rng, int | np.integer) else rng
+    n_passes, n_gibbs, rng = whole("n_passes", n_passes), whole("n_gibbs", n_gibbs), backend.stream(rng, "predict")
     if method == "gibbs":
         scores = _read_out(net, images, lambda block: _gibbs_labels(net, block, n_gibbs, rng))
     elif method == "deterministic":
@@ -181,15 +181,15 @@ def predict(
         n_passes = 1 if method == "stochastic" else n_passes
         passes = [sampled_log_probs(net, images, rng) for _ in range(n_passes)]
         scores = np.mean([read(log_probs) for log_probs in passes], axis=0)
-    return scores.argmax(axis=1).astype(np.uint8)
+    return scores.argmax(axis=1).astype(np.min_scalar_type(net.n_labels - 1))
 
 
-def memory_step(net: DBN, penlab: Array, rng: backend.Random, clamped: bool = False) -> Array:
+def memory_step(net: DBN, penlab: Array, rng: backend.Random | int, clamped: bool = False) -> Array:
     """One iteration of alternating Gibbs sampling in the top memory, in place on penlab (n, pen + lab).
 
     Returns the top states (n, top) that were sampled on the way. With `clamped` the labels stay as they are.
     """
-    ops, top, n = backend.current(), net.top, net.n_pen
+    ops, top, n, rng = backend.current(), net.top, net.n_pen, backend.stream(rng, "sample")
     states = ops.sample(penlab @ top.W, top.hid_bias, rng)
     labels = penlab[:, n:].copy()
     ops.matmul(states, top.W.T, out=penlab)
@@ -201,19 +201,19 @@ def memory_step(net: DBN, penlab: Array, rng: backend.Random, clamped: bool = Fa
     return states
 
 
-def start_from_noise(net: DBN, label: int | Sequence[int] | None, n: int, rng: backend.Random) -> Array:
+def start_from_noise(net: DBN, label: int | Sequence[int] | None, n: int, rng: backend.Random | int) -> Array:
     """States of the memory after an up-pass from n images of fair coin flips (figure 9): (n, pen + lab).
 
     `label` is on in every state, or one of n labels in each; None gives all labels the same activity.
     Raises InputError for a label that the net does not have, or labels that are not one for each state.
     """
+    ops, n, rng = backend.current(), whole("n", n), backend.stream(rng, "generate")
     labels: list[int] = [] if label is None else np.ravel(label).tolist()
     for one in labels:
         if type(one) is not int or not 0 <= one < net.n_labels:
             raise InputError(f"label {one!r} is out of range; this net knows the labels 0 to {net.n_labels - 1}.")
     if label is not None and np.ndim(label) and len(labels) != n:
         raise InputError(f"{len(labels)} labels do not fit {n} chains; give one label for all or one for each.")
-    ops = backend.current()
     noise = ops.sample(ops.zeros(n, net.sizes[0]), ops.zeros(net.sizes[0]), rng)
     penlab = ops.zeros(n, net.n_pen + net.n_labels)
     penlab[:, : net.n_pen] = up_pass(net, noise, rng)
@@ -229,7 +229,7 @@ def generate(net: DBN, label: int | None, n: int, steps: int = 300, rng: backend
 
     The label is clamped, or free where it is None. Each chain starts from an up-pass of random pixels.
     """
-    return evolve(net, label, n, every=steps, columns=2, rng=rng)[-1]
+    return evolve(net, label, n, every=whole("steps", steps), columns=2, rng=rng)[-1]
 
 
 def evolve(
@@ -245,12 +245,9 @@ def evolve(
     `label` is clamped, one for all chains or one for each, or free where it is None. Returns (columns, n, vis)
     probabilities; the first column is the start. Raises InputError for a bad label or count.
     """
-    if n < 1 or every < 1:
-        raise InputError(f"{n} images after {every} Gibbs iterations cannot be made; both must be at least 1.")
-    if columns < 1:
-        raise InputError(f"a chain cannot be seen {columns} times; take at least 1.")
-    ops = backend.current()
-    rng = ops.random(int(rng), "generate") if isinstance(rng, int | np.integer) else rng
+    n, every, columns = whole("n", n), whole("every", every), whole("columns", columns)
+    ops, rng = backend.current(), backend.stream(rng, "generate")
+    _expect_finite(net)
     penlab = start_from_noise(net, label, n, rng)
     seen = [down_pass(net, penlab[:, : net.n_pen], rng)]
     for _ in range(columns - 1):
@@ -273,10 +270,18 @@ def evolution_by_class(net: DBN, every: int = 20, columns: int = 10, rng: backen
 def _read_out(net: DBN, images: np.ndarray, scores_of: Callable[[Array], Array]) -> np.ndarray:
     ops, images = backend.current(), check_images(images, net.sizes[0])
     blocks = [images[i : i + ops.block] for i in range(0, len(images), ops.block)]
+    _expect_finite(net)
     return np.concatenate([ops.to_numpy(scores_of(ops.asarray(block))) for block in blocks])
 
 
-def _gibbs_labels(net: DBN, images: Array, n_gibbs: int, rng: backend.Random) -> Array:
+def _expect_finite(net: DBN) -> None:
+    """Refuse, with InputError, a net that would read every image as 0 and dream of nothing."""
+    for name, a in net.arrays().items():
+        if not bool(backend.current().xp.isfinite(a).all()):
+            raise InputError(f"{name} of the net has values that are not finite; train it again, or load it.")
+
+
+def _gibbs_labels(net: DBN, images: Array, n_gibbs: int, rng: backend.Random | int) -> Array:
     """Label probabilities after alternating Gibbs sampling between labels and top units, pen states fixed."""
     ops, top, n = backend.current(), net.top, net.n_pen
     pen = up_pass(net, images, rng)

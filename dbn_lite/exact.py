@@ -59,14 +59,14 @@ def binary_states(n_units: int, n_labels: int = 0) -> Array:
     return np.hstack([np.repeat(free, len(group), axis=0), np.tile(group, (len(free), 1))])
 
 
-def state_index(v: npt.ArrayLike, n_units: int, n_labels: int = 0) -> npt.NDArray[np.int64]:
+def state_index(v: npt.ArrayLike, n_units: int, n_labels: int = 0) -> npt.NDArray[np.intp]:
     """Return the place of each row of v (n, n_units) in `binary_states`, (n,); InputError if it has none."""
     v = _rows(v, n_units)
     free, label = v[:, : n_units - n_labels], v[:, n_units - n_labels :]
     if not np.isin(v, (0, 1)).all() or (n_labels and (label.sum(axis=1) != 1).any()):
         raise InputError("Only states have a probability: make every unit 0 or 1, and one label unit 1.")
     place = free @ 2.0 ** np.arange(free.shape[1])[::-1]
-    return np.asarray(place * max(n_labels, 1) + label @ np.arange(n_labels), np.int64)
+    return np.asarray(place * max(n_labels, 1) + label @ np.arange(n_labels), np.intp)
 
 
 def log_sum(x: Array, axis: int | None = None) -> Array:

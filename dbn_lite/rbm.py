@@ -5,7 +5,8 @@ Energy, for visible units v and hidden units h (section 3 of the paper):
     E(v, h) = - v W h^T - v vis_bias - h hid_bias
 
 The last `n_labels` visible units, if there are any, form one softmax group: exactly one of them is on. Activities
-are rows, one for each case; a function that takes them raises InputError for any other shape.
+are rows, one for each case, of numbers from 0 to 1; a function that takes them raises InputError for any others.
+Where a function draws, `rng` is a stream, `backend.current().random(seed)`, or a seed.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ import numpy as np
 
 from . import backend
 from .backend import Array
-from .errors import InputError
+from .errors import InputError, whole
+
+ROUNDING = 1e-4  # what an activity may lie beyond 0 or 1: other libraries round in other ways
 
 
-@dataclass
+@dataclass(eq=False)
 class RBM:
     """The parameters: W (n_vis, n_hid), vis_bias (n_vis,), hid_bias (n_hid,), and the size of the label group.
 
@@ -32,14 +35,14 @@ class RBM:
     n_labels: int = 0
 
     def __post_init__(self) -> None:
-        asarray = backend.current().asarray  # float32, and no copy where it is that already
-        self.W, self.vis_bias, self.hid_bias = asarray(self.W), asarray(self.vis_bias), asarray(self.hid_bias)
+        self.W, self.vis_bias, self.hid_bias = map(_floats, (self.W, self.vis_bias, self.hid_bias))
         sizes = self.vis_bias.shape + self.hid_bias.shape
         if self.W.ndim != 2 or self.W.shape != sizes:
             raise InputError(
                 f"weights of shape {self.W.shape} do not join layers with biases of {sizes}; give (n_vis, n_hid)."
             )
-        if not 0 <= self.n_labels <= self.n_vis:
+        self.n_labels = whole("n_labels", self.n_labels, 0)
+        if self.n_labels > self.n_vis:
             raise InputError(f"{self.n_labels} label units do not fit into {self.n_vis} visible ones.")
 
     @property
@@ -54,18 +57,37 @@ class RBM:
 
 
 def random_rbm(n_vis: int, n_hid: int, seed: int, n_labels: int = 0, consumer: str = "weights") -> RBM:
-    """A machine to start learning from: weights from a normal distribution of deviation 0.01, biases zero."""
-    ops = backend.current()
-    stream = np.random.default_rng([seed, *consumer.encode()])
+    """A machine to start learning from: weights from a normal distribution of deviation 0.01, biases zero.
+
+    Raises InputError for sizes below 1 and seeds below 0.
+    """
+    ops, n_vis, n_hid = backend.current(), whole("n_vis", n_vis), whole("n_hid", n_hid)
+    stream = np.random.default_rng([whole("seed", seed, 0), *consumer.encode()])
     W = stream.normal(scale=0.01, size=(n_vis, n_hid))
     return RBM(ops.asarray(W), ops.zeros(n_vis), ops.zeros(n_hid), n_labels)
 
 
+def _floats(numbers: Array) -> Array:
+    """`numbers` as a float32 array of the backend, without a copy where it is that already."""
+    try:
+        return backend.current().asarray(numbers)
+    except Exception as error:  # text, ragged rows, an array with a gradient or on another device
+        kind = type(numbers).__name__
+        raise InputError(f"a {kind} is no array of numbers here ({error}); convert it to one of NumPy's.") from error
+
+
 def _rows(activities: Array, n_units: int) -> Array:
-    rows = backend.current().asarray(activities)
+    rows = _floats(activities)
     if rows.ndim != 2 or rows.shape[1] != n_units:
         raise InputError(f"activities of shape {rows.shape} do not fit; give one row of {n_units} for each case.")
+    expect_activities("activities", rows)
     return rows
+
+
+def expect_activities(name: str, rows: Array) -> None:
+    """Refuse, with InputError, what is no activity: numbers below 0 or above 1, but for rounding, and NaN."""
+    if rows.size and not (rows.min() >= -ROUNDING and rows.max() <= 1 + ROUNDING):
+        raise InputError(f"{name} reach from {float(rows.min()):.6g} to {float(rows.max()):.6g}; scale them to 0 to 1.")
 
 
 def expect_step(
@@ -73,11 +95,14 @@ def expect_step(
 ) -> None:
     """Refuse, with InputError, a step whose arrays would be broadcast, or whose settings cannot be learned with.
 
-    `batch` has, for each array by name, the array and the shape that its learner was made for.
+    `batch` has, for each array by name, the array and the shape that its learner was made for. What they hold is looked
+    at on NumPy; within a captured graph of a GPU nothing can be.
     """
     for name, (given, shape) in batch.items():
         if np.shape(given) != shape:
             raise InputError(f"{name} have the shape {np.shape(given)}; give {shape}, one row for each case.")
+        if backend.current().name == "numpy":
+            expect_activities(name, _floats(given))
     if not learning_rate >= 0 or not 0 <= momentum < 1 or not weight_decay >= 0:
         raise InputError(
             f"no step can be taken at rate {learning_rate}, momentum {momentum}, decay {weight_decay}; "
@@ -90,8 +115,9 @@ def mean_h_from_v(rbm: RBM, v: Array) -> Array:
     return backend.current().logistic(_rows(v, rbm.n_vis) @ rbm.W, rbm.hid_bias)
 
 
-def sample_h_from_v(rbm: RBM, v: Array, rng: backend.Random) -> Array:
+def sample_h_from_v(rbm: RBM, v: Array, rng: backend.Random | int) -> Array:
     """Binary states of the hidden units, (n, n_hid), given visible activities v (n, n_vis)."""
+    rng = backend.stream(rng, "sample")
     return backend.current().sample(_rows(v, rbm.n_vis) @ rbm.W, rbm.hid_bias, rng)
 
 
@@ -105,9 +131,9 @@ def mean_v_from_h(rbm: RBM, h: Array) -> Array:
     return v
 
 
-def sample_v_from_h(rbm: RBM, h: Array, rng: backend.Random) -> Array:
+def sample_v_from_h(rbm: RBM, h: Array, rng: backend.Random | int) -> Array:
     """Binary states of the visible units, (n, n_vis), given h (n, n_hid); exactly one label is on."""
-    ops, n = backend.current(), rbm.n_vis - rbm.n_labels
+    ops, n, rng = backend.current(), rbm.n_vis - rbm.n_labels, backend.stream(rng, "sample")
     v = _rows(h, rbm.n_hid) @ rbm.W.T
     ops.sample(v[:, :n], rbm.vis_bias[:n], rng)
     if rbm.n_labels:
@@ -115,8 +141,9 @@ def sample_v_from_h(rbm: RBM, h: Array, rng: backend.Random) -> Array:
     return v
 
 
-def gibbs_step(rbm: RBM, v: Array, rng: backend.Random) -> tuple[Array, Array]:
+def gibbs_step(rbm: RBM, v: Array, rng: backend.Random | int) -> tuple[Array, Array]:
     """One full step of alternating Gibbs sampling from v: the hidden states h and the visible states that follow."""
+    rng = backend.stream(rng, "sample")
     h = sample_h_from_v(rbm, v, rng)
     return h, sample_v_from_h(rbm, h, rng)
 
@@ -145,9 +172,7 @@ class ContrastiveDivergence:
     """
 
     def __init__(self, rbm: RBM, batch_size: int, persistent: bool = False, sample_visible: bool = False) -> None:
-        if batch_size < 1:
-            raise InputError(f"a mini-batch of {batch_size} holds nothing to learn from; take at least 1.")
-        ops = backend.current()
+        ops, batch_size = backend.current(), whole("batch_size", batch_size)
         self.rbm, self.batch_size = rbm, batch_size
         self.persistent, self.sample_visible = persistent, sample_visible
         self.v = ops.empty(2 * batch_size, rbm.n_vis)  # rows: data above, reconstruction below
@@ -161,7 +186,7 @@ class ContrastiveDivergence:
     def step(
         self,
         data: Array,
-        rng: backend.Random,
+        rng: backend.Random | int,
         learning_rate: float,
         momentum: float = 0.0,
         weight_decay: float = 0.0,
@@ -172,8 +197,7 @@ class ContrastiveDivergence:
         The decay pulls the weights straight towards zero at the effective rate learning_rate / (1 - momentum).
         Raises InputError for data of another shape, n_gibbs below 1, or a rate, momentum or decay out of range.
         """
-        if n_gibbs < 1:
-            raise InputError(f"{n_gibbs} Gibbs iterations leave nothing to learn from; take at least 1.")
+        n_gibbs, rng = whole("n_gibbs", n_gibbs), backend.stream(rng, "states")
         ops, rbm, n = backend.current(), self.rbm, self.batch_size
         expect_step({"data": (data, (n, rbm.n_vis))}, learning_rate, momentum, weight_decay)
         v0, h0, v1, h1 = self.v[:n], self.h[:n], self.v[n:], self.h[n:]
@@ -197,7 +221,7 @@ class ContrastiveDivergence:
         ops.accumulate(rbm.hid_bias[None], self.velocity.hid_bias[None], self.ones, self.h, rate, momentum, 1.0)
         ops.accumulate(rbm.vis_bias[None], self.velocity.vis_bias[None], self.signs, self.v, rate, momentum, 1.0)
 
-    def _reconstruct(self, v: Array, rng: backend.Random) -> None:
+    def _reconstruct(self, v: Array, rng: backend.Random | int) -> None:
         ops, rbm, n = backend.current(), self.rbm, self.rbm.n_vis - self.rbm.n_labels
         ops.matmul(self.states, rbm.W.T, out=v)
         if self.sample_visible:

@@ -35,10 +35,15 @@ MOST_BYTES = 1 << 30  # of arrays in one file: a hundred times the net of the pa
 def save(net: DBN, path: str | Path, dtype: str = "float32", **meta: Any) -> None:
     """Write a net: one array for each name of appendix B, and `meta` as a JSON string.
 
-    `dtype` "float16" halves the file, for shipping. Raises InputError if the folder cannot be written.
+    `dtype` "float16" halves the file, for shipping. Raises InputError if the folder cannot be written, and for a net
+    that `load` would refuse, before anything is touched.
     """
-    arrays = {name: backend.current().to_numpy(a) for name, a in net.arrays().items()}
-    save_arrays(path, {name: a.astype(dtype) for name, a in arrays.items()}, meta)
+    if dtype not in ("float16", "float32", "float64"):
+        raise InputError(f"a net cannot be kept as {dtype}; choose float16, float32 or float64.")
+    with np.errstate(over="ignore"):  # what overflows is refused below
+        arrays = {name: backend.current().to_numpy(a).astype(dtype) for name, a in net.arrays().items()}
+    _expect_net(arrays, path)
+    save_arrays(path, arrays, meta)
 
 
 def load(path: str | Path) -> DBN:
@@ -55,6 +60,12 @@ def net_of(arrays: dict[str, np.ndarray], path: str | Path) -> DBN:
     missing = [name for name in NAMES if name not in arrays]
     if missing:
         raise InputError(f"{path} is not a net: it has no array {missing[0]!r}; train one with `dbn-lite train`.")
+    _expect_net(arrays, path)
+    return from_arrays({name: arrays[name] for name in NAMES})
+
+
+def _expect_net(arrays: dict[str, np.ndarray], path: str | Path) -> None:
+    """Refuse, with InputError, arrays that make no net; `path` is where they come from or go to."""
     for name, shape in _shapes(arrays, path).items():
         a = arrays[name]
         if a.shape != shape or a.dtype.kind != "f":
@@ -63,7 +74,6 @@ def net_of(arrays: dict[str, np.ndarray], path: str | Path) -> DBN:
             )
         if not (np.abs(a) <= np.finfo(np.float32).max).all():
             raise InputError(f"{path}: {name} has values that are not finite; train the net again with a smaller rate.")
-    return from_arrays({name: arrays[name] for name in NAMES})
 
 
 def shipped() -> Path:
@@ -87,8 +97,17 @@ def read_meta(path: str | Path) -> dict[str, Any]:
 
 def save_arrays(path: str | Path, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
     """Write named arrays and a JSON-ready `meta` to an .npz, atomically."""
-    meta_string = np.array(json.dumps(meta))
+    meta_string = np.array(json.dumps(meta, default=plain))
     atomic_write(path, lambda file: np.savez(file, **(arrays | {"meta": meta_string})))  # type: ignore[arg-type]
+
+
+def plain(value: Any) -> Any:
+    """What JSON has no word for: NumPy's numbers and arrays, and paths."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise InputError(f"a {type(value).__name__} cannot be kept beside a net; give text, numbers, lists or dicts.")
 
 
 def load_arrays(

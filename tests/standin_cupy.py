@@ -144,7 +144,7 @@ def _function(name):
     return call
 
 
-for _name in ("sum", "max", "mean", "all", "any", "argmax", "cumsum", "reshape"):
+for _name in ("sum", "min", "max", "mean", "all", "any", "argmax", "cumsum", "reshape"):
     setattr(ndarray, _name, _function(_name))
 for _name, _ufunc in {
     "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "pow": "power", "matmul": "matmul",

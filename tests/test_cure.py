@@ -73,9 +73,9 @@ def test_a_valley_that_no_image_visits_empties_when_some_chains_wander():
     assert left["wandering"] < 0.2
 
 
-@pytest.mark.parametrize("n", [-1, 21])
-def test_more_chains_than_there_are_cannot_wander(n):
-    with pytest.raises(InputError, match=f"{n} of 20 chains cannot wander; let 0 to 20 of them"):
+@pytest.mark.parametrize(("n", "why"), [(-1, "n_wandering is -1"), (21, "21 of 20 chains cannot wander; let 0 to 20")])
+def test_more_chains_than_there_are_cannot_wander(n, why):
+    with pytest.raises(InputError, match=why):
         UpDown(nets()[0], 20, n_wandering=n)
 
 

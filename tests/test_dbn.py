@@ -495,7 +495,8 @@ def test_everything_is_float32_whatever_comes_in(dtype):
         (np.full((2, VIS), np.nan), "NaN"),
         (np.full((2, VIS), 1.5), "scale them"),
         (np.zeros((2, VIS + 1)), f"have {VIS + 1} pixels; give images of {VIS} pixels"),
-        (np.zeros(VIS), "one row for each image"),
+        (np.zeros(VIS), rf"which is one image; give it as \(1, {VIS}\)"),
+        (np.zeros(()), "one row for each image"),
         (np.array([["a"] * VIS]), "give numbers"),
         (0.5, "one row for each image"),
     ],
@@ -531,15 +532,17 @@ def test_a_label_out_of_range_is_refused(label):
             make(net, label, 2)
 
 
-@pytest.mark.parametrize(("n", "steps"), [(0, 5), (-1, 5), (3, 0), (3, -2)])
-def test_no_images_or_no_iterations_are_refused(n, steps):
+@pytest.mark.parametrize(
+    ("n", "steps", "which"), [(0, 5, "n"), (-1, 5, "n"), (2.0, 5, "n"), (3, 0, "steps"), (3, -2, "steps")]
+)
+def test_no_images_or_no_iterations_are_refused(n, steps, which):
     net, _ = nets(0)
-    with pytest.raises(InputError, match=rf"{n} images after {steps} Gibbs iterations.*at least 1"):
+    with pytest.raises(InputError, match=rf"^{which} is .*; give a whole number of at least 1"):
         dbn.generate(net, 0, n, steps)
 
 
 @pytest.mark.parametrize("columns", [0, -3])
 def test_a_chain_that_is_never_seen_is_refused(columns):
     net, _ = nets(0)
-    with pytest.raises(InputError, match=rf"a chain cannot be seen {columns} times; take at least 1"):
+    with pytest.raises(InputError, match=f"columns is {columns}; give a whole number of at least 1"):
         dbn.evolve(net, 0, 2, 1, columns)

@@ -60,7 +60,8 @@ def test_a_faint_page_has_less_ink_than_digits():
     states = np.zeros((3, PEN + LAB), np.float32)
     for pixels, faint in ((3, True), (1, False)):
         images = np.tile(np.float32(0.9) * (np.arange(VIS) < pixels), (1000, 1))
-        found = likelihood.faint(net, Dataset("x", images, [], images, [], (1, VIS)), states)
+        none = np.zeros(1000, int)
+        found = likelihood.faint(net, Dataset("x", images, none, images, none, (1, VIS)), states)
         assert found.tolist() == [faint] * 3
 
 

@@ -66,14 +66,17 @@ def test_lock_is_closed_for_what_is_installed() -> None:
                 assert canonicalize_name(requirement.name) in PINS, f"{name} needs {requirement}"
 
 
-def test_conda_installs_the_same_lock_and_the_package() -> None:
-    pip = next(entry["pip"] for entry in ENVIRONMENT["dependencies"] if isinstance(entry, dict))
-    assert pip == ["-r requirements.lock", "-e ."]
-
-
-def test_conda_has_what_the_makefile_needs() -> None:
+def test_conda_has_what_the_package_and_its_notebooks_need() -> None:
+    """Within the same bounds, from conda itself: pip adds the checkout and nothing else."""
     conda = {r.name: r for r in (Requirement(e) for e in ENVIRONMENT["dependencies"] if isinstance(e, str))}
-    assert {"make", "pip"} <= conda.keys()
+    pip = next(entry["pip"] for entry in ENVIRONMENT["dependencies"] if isinstance(entry, dict))
+    assert "--no-deps" in pip
+    assert pip[-1] == "-e ."
+    extras = PROJECT["optional-dependencies"]
+    shown = {"ipykernel", "ipywidgets", "anywidget", "jupyterlab"}
+    asked = [r for line in (*extras["book"], *extras["lab"]) if (r := Requirement(line)).name in shown]
+    for requirement in [*map(Requirement, PROJECT["dependencies"]), *asked]:
+        assert conda[requirement.name].specifier == requirement.specifier
     assert conda["python"].specifier == SpecifierSet(PROJECT["requires-python"])
 
 

@@ -375,7 +375,8 @@ class Told:
 def cases(labels):
     """A data set whose test images are known by their one shade."""
     images = np.repeat(np.arange(1, len(labels) + 1)[:, None] / 10, 4, axis=1).astype(np.float32)
-    return replace(DIGITS, test_images=images, test_labels=np.array(labels), shape=(2, 2))
+    y = np.array(labels)
+    return replace(DIGITS, train_images=images, train_labels=y, test_images=images, test_labels=y, shape=(2, 2))
 
 
 def shown(figure):

@@ -22,22 +22,22 @@ class QuietHandler(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def served(top: Path) -> Iterator[str]:
+def served(top: Path, handler: type[QuietHandler] = QuietHandler) -> Iterator[str]:
     """Serve a folder on the loopback; gives the address, which ends in a slash."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=str(top))) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(top))) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}/"
         server.shutdown()
 
 
 @contextmanager
-def launched() -> Iterator[Any]:
+def launched(*flags: str) -> Iterator[Any]:
     """Run the browser, headless."""
     from playwright.sync_api import sync_playwright
 
     assert BROWSER, "no Chromium or Chrome is installed"
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
+        chromium = playwright.chromium.launch(executable_path=BROWSER, args=[*FLAGS, *flags])
         yield chromium
         chromium.close()
 

@@ -11,11 +11,11 @@ import os
 import warnings
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, whole
 from .cpu import NumPyOps
 from .random import Random
 
-__all__ = ["NAMES", "Array", "NumPyOps", "Random", "current", "use"]
+__all__ = ["NAMES", "Array", "NumPyOps", "Random", "current", "stream", "use"]
 
 Array = Any  # a numpy.ndarray or a cupy.ndarray: whichever the current operations own
 
@@ -42,6 +42,25 @@ def use(name: str) -> Any:
         raise InputError(f"there is no backend called {name!r}; choose one of {', '.join(NAMES)}.")
     _current = NumPyOps() if name == "numpy" else _cupy_ops(name)
     return _current
+
+
+def stream(rng: Random | int, consumer: str) -> Random:
+    """`rng` itself if it is a stream of random bits, or the one of that consumer for a seed.
+
+    Raises InputError for anything else: NumPy's generators give other bits, and None would give none.
+    """
+    if callable(getattr(rng, "int16", None)) or hasattr(rng, "arguments"):
+        return rng  # type: ignore[return-value]
+    try:
+        seed = whole("rng", rng, 0)
+    except InputError as error:
+        kind = type(rng).__name__
+        raise InputError(
+            f"rng is {rng if isinstance(rng, int) else 'of the type ' + kind}; give a seed of 0 or more, "
+            f"or a stream, dbn_lite.backend.current().random(seed)."
+        ) from error
+    random: Random = current().random(seed, consumer)
+    return random
 
 
 def _cupy_ops(name: str) -> Any:

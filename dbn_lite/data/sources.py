@@ -9,6 +9,7 @@ import io
 import json
 import os
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -234,8 +235,11 @@ def cause(error: BaseException) -> str:
 def _offline(urls: list[str]) -> str:
     """Ask all urls at once whether anything answers, waiting no longer than PATIENCE: why not, or nothing.
 
-    In threads, because neither a look-up of a name nor a host of many addresses keeps to a time limit.
+    A page in a browser asks no other host. In threads, because neither a look-up of a name nor a host of many
+    addresses keeps to a time limit.
     """
+    if sys.platform == "emscripten":
+        return False
     import requests
 
     answers: queue.SimpleQueue[str] = queue.SimpleQueue()

@@ -31,8 +31,21 @@ CHECK_EVERY = 50  # mini-batches between two looks at whether all parameters are
 
 
 def error_percent(net: DBN, images: np.ndarray, labels: np.ndarray) -> float:
-    """How many of `images` (n, vis) the deterministic read-out gets wrong, in percent."""
+    """How many of `images` (n, vis) the deterministic read-out gets wrong, in percent.
+
+    Raises InputError for labels (n,) that the net does not know.
+    """
+    expect_labels(net, labels)
     return float(100 * np.mean(predict(net, images) != labels))
+
+
+def expect_labels(net: DBN, labels: np.ndarray) -> None:
+    """Refuse, with InputError, to score a net on classes that it cannot tell apart."""
+    if len(labels) and int(labels.max()) >= net.n_labels:
+        raise InputError(
+            f"the net tells {net.n_labels} classes apart, and the labels reach to {labels.max()}; "
+            f"give the data set that it was trained on."
+        )
 
 
 def split_for(dataset: Dataset, seed: int, batch_size: int = 100) -> Split:

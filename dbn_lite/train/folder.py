@@ -122,7 +122,7 @@ class RunFolder:
 
 def _checksum(arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> str:
     """Of all that a checkpoint holds; the format has one for each array, but none for what belongs together."""
-    crc = zlib.crc32(json.dumps(meta, sort_keys=True).encode())
+    crc = zlib.crc32(json.dumps(meta, sort_keys=True, default=store.plain).encode())
     for name in sorted(arrays):
         crc = zlib.crc32(np.ascontiguousarray(arrays[name]).data, zlib.crc32(name.encode(), crc))
     return f"{crc:08x}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -93,6 +92,10 @@ def _clock() -> np.ndarray:
 
 
 def peak_mib() -> float:
-    """The most memory that this process has held, in MiB."""
+    """The most memory that this process has held, in MiB; 0 where the system does not tell (Windows, a browser)."""
+    try:
+        import resource
+    except ImportError:
+        return 0.0
     unit = 2**20 if sys.platform == "darwin" else 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

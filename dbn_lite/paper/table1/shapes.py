@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import contourpy
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from ...dataset import Dataset
 from .neighbours import nearest, vote
@@ -126,6 +125,8 @@ def match(cost: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int6
     cost (n, n). Returns the numbers of the partners, pair by pair. A point of the second shape is loose for each of
     the first, so that LOOSE columns are enough: what both cost is in one.
     """
+    from scipy.optimize import linear_sum_assignment  # here: a page in a browser loads SciPy only if it matches shapes
+
     n = len(cost)
     wide = np.full((n, n + LOOSE), LOOSE_COST)
     wide[:, :n] = cost
