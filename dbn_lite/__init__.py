@@ -5,12 +5,17 @@ count. The folders are wings: backend (array libraries), data (data sets), study
 reproduction) and widgets (live figures).
 """
 
-from . import data, train
-from .backend import use
-from .dbn import DBN, generate, label_log_probs, predict
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from .errors import InputError
-from .rbm import RBM, free_energy, mean_h_from_v, mean_v_from_h
-from .store import load, save
+
+if TYPE_CHECKING:
+    from . import data, train
+    from .backend import use
+    from .dbn import DBN, generate, label_log_probs, predict
+    from .rbm import RBM, free_energy, mean_h_from_v, mean_v_from_h
+    from .store import load, save
 
 __version__ = "0.2.0"
 
@@ -30,3 +35,27 @@ __all__ = [
     "train",
     "use",
 ]
+
+_HOMES = {
+    "backend": ("use",),
+    "dbn": ("DBN", "generate", "label_log_probs", "predict"),
+    "rbm": ("RBM", "free_energy", "mean_h_from_v", "mean_v_from_h"),
+    "store": ("load", "save"),
+    "data": (),
+    "train": (),
+    "presets": (),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for when it is asked for: `dbn-lite --help` need not wait for NumPy."""
+    for module, names in _HOMES.items():
+        if name == module or name in names:
+            home = import_module(f".{module}", __name__)
+            globals()[name] = found = home if name == module else getattr(home, name)
+            return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*(name for name in globals() if name.startswith("__")), *__all__})

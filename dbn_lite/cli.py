@@ -1,49 +1,104 @@
-"""The command line: a thin table of commands, each wing bringing its own; bad input is one sentence and exit code 2."""
+"""The command line: a table of commands, whose options the wings bring; bad input is one sentence and exit code 2.
+
+What a command works with is imported when it runs, so that `dbn-lite --help` waits for nothing.
+"""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib
 import io
 import json
+import math
+import os
+import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-import numpy as np
-
-from . import backend, data, store, train
-from .data import commands as data_commands
-from .dbn import METHODS, generate, predict
 from .errors import InputError
-from .files import atomic_write
-from .paper import commands as paper_commands
-from .presets import PRESETS, preset_named
+
+COMMANDS = {  # name: (the module that has its options, what it does)
+    "data": ("data.commands", "fetch or verify a data set, or dream one up from a net"),
+    "train": ("cli", "train a net: greedy learning, then up-down"),
+    "evaluate": ("cli", "the error rate of a net"),
+    "generate": ("cli", "let a net dream images and save them as a picture"),
+    "reproduce": ("paper.commands", "the scoreboard: the paper's numbers beside ours, and figures 6 to 9"),
+    "experiment": ("paper.commands", "an experiment of section 6 that takes hours; it can be resumed"),
+    "cure": ("paper.commands", "teach a net that dreams of empty pages to stay at digits (chapter 7)"),
+    "bench": ("paper.commands", "seconds a mini-batch, as a ratio to the matrix products alone"),
+    "table1": ("paper.commands", "table 1 of the paper: all rows as recorded, or some run again"),
+    "info": ("cli", "what a net is and where it comes from"),
+}
+PICTURES = ("png", "jpg", "jpeg", "pdf", "svg")
+MOST, LARGEST = 10_000, 6_000  # images in a picture, and its pixels from side to side
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0, 2 for bad input, 130 after Ctrl-C."""
-    arguments = _parser().parse_args(argv)
+    """Run one command; returns the exit code: 0, 2 for bad input, 130 after Ctrl-C.
+
+    Without `argv` it is a process of its own: it takes the arguments, the streams and Ctrl-C of that.
+    """
+    if argv is not None:
+        with _environment():
+            return _run(argv)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else whoever started it wants none to be heard
+        signal.signal(signal.SIGINT, _stop_at_once)
+    _take_streams()
+    try:
+        with _environment():
+            code = _run(sys.argv[1:])
+    except SystemExit as stopped:  # argparse's: help is shown, or usage
+        code = int(stopped.code or 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done: another one has nothing to stop
+    try:
+        sys.stdout.flush()
+    except InputError as error:
+        return _refuse(str(error))
+    return code
+
+
+def _run(argv: list[str]) -> int:
+    when_stopped = "stopped."
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors != "replace":
             stream.reconfigure(errors="replace")  # no arrow in the code page of a redirection is no reason to fail
     try:
+        for word in argv:
+            if word.startswith("--") and word.endswith("=--"):  # argparse would drop the value
+                raise InputError(f"{word} gives no value; a file of that name is ./--.")
+        arguments = _parser().parse_args(argv)
         if getattr(arguments, "seed", 0) < 0:
             raise InputError(f"the seed is {arguments.seed}; it must be 0 or more.")
+        from . import backend
+
+        if signal.getsignal(signal.SIGINT) is _stop_at_once:
+            signal.signal(signal.SIGINT, _stop)
         backend.use(arguments.backend)
-        result = arguments.command(arguments)
+        try:
+            result = arguments.command(arguments)
+        finally:
+            when_stopped = arguments.when_stopped.format(**vars(arguments))
+        _show(result, arguments.json)
     except InputError as error:
-        print(f"dbn-lite: {error}", file=sys.stderr)
-        return 2
+        return _refuse(str(error))
+    except OSError as error:  # of the machine, never of the library: a disk, a permission, a name too long
+        where = f" {error.filename}" if error.filename else ""
+        return _refuse(f"the system refuses{where} ({error.strerror or error}); choose another file or folder.")
+    except MemoryError:
+        return _refuse("the memory does not suffice; ask for less at a time.")
     except KeyboardInterrupt:
-        print(arguments.when_stopped.format(**vars(arguments)), file=sys.stderr)
+        print(when_stopped, file=sys.stderr)
         return 130
-    if arguments.json:
-        print(json.dumps(result))
-    else:
-        for key, value in result.items():
-            print(f"{_plain(key):>20}  {_plain(value)}")
     return 0
+
+
+def _show(result: dict[str, Any], as_json: bool) -> None:
+    lines = [json.dumps(result)] if as_json else [f"{_plain(k):>20}  {_plain(v)}" for k, v in result.items()]
+    print(*lines, sep="\n", flush=True)
 
 
 def _plain(value: Any) -> str:
@@ -51,62 +106,79 @@ def _plain(value: Any) -> str:
     return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in str(value))
 
 
+def _refuse(sentence: str) -> int:
+    print(f"dbn-lite: {sentence}", file=sys.stderr)
+    return 2
+
+
+# What the commands are
+
+
+class _Command(argparse.ArgumentParser):
+    """The options of one command, added by its wing when the command is used."""
+
+    where = ""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if self.where:
+            module, self.where = importlib.import_module(f".{self.where}", __package__), ""
+            getattr(module, f"add_{self.prog.split()[-1]}")(self)
+        return super().parse_known_args(args, namespace)
+
+
 def _parser() -> argparse.ArgumentParser:
-    """What the commands are and take."""
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
-    common.add_argument("--backend", default="auto", help="auto, numpy, cupy or cupy-tf32 (default: %(default)s)")
     parser = argparse.ArgumentParser(
         prog="dbn-lite", description="Deep belief nets, as Hinton, Osindero and Teh (2006)."
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def add(name: str, command: Any, help: str, when_stopped: str = "stopped.") -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=help, description=help, parents=[common])
-        added.set_defaults(command=command, when_stopped=when_stopped)
-        return added
-
-    data_commands.add_to(add)
-    _add_to(add)
-    paper_commands.add_to(add)
-    add("info", _info, "what a net is and where it comes from").add_argument("net", metavar="NET.npz")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Command)
+    for name, (where, help) in COMMANDS.items():
+        added = commands.add_parser(name, help=help, description=help)
+        added.where = where
+        added.set_defaults(when_stopped="stopped.")
+        added.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
+        added.add_argument("--backend", default="auto", help="auto, numpy, cupy or cupy-tf32 (default: %(default)s)")
     return parser
 
 
-def _add_to(add: data_commands.Adder) -> None:
-    """The commands of the algorithm itself."""
+def add_train(parser: argparse.ArgumentParser) -> None:
+    """Add its options."""
+    from .data.commands import SETS
+    from .presets import PRESETS
+
     go_on = "stopped; go on from the last checkpoint in {out} with the same command and --resume."
-    of_train = add("train", _train, "train a net: greedy learning, then up-down", go_on)
-    of_train.add_argument("--preset", required=True, help=", ".join(PRESETS))
-    of_train.add_argument("--data", default="auto", help=data_commands.SETS)
-    of_train.add_argument("--seed", type=int, default=0)
-    of_train.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the run")
-    of_train.add_argument("--resume", action="store_true", help="go on with the run that DIR holds")
-
-    of_evaluate = add("evaluate", _evaluate, "the error rate of a net")
-    of_evaluate.add_argument("net", metavar="NET.npz")
-    of_evaluate.add_argument("--data", default="auto", help=data_commands.SETS)
-    of_evaluate.add_argument("--split", default="test", help="test, validation or train (default: test)")
-    of_evaluate.add_argument("--method", default="deterministic", help=", ".join(METHODS))
-    of_evaluate.add_argument("--seed", type=int, default=0, help="of the read-outs that sample")
-
-    of_generate = add("generate", _generate, "let a net dream images and save them as a picture")
-    of_generate.add_argument("net", metavar="NET.npz")
-    of_generate.add_argument("--label", type=int, default=None, help="clamp this digit (default: labels are free)")
-    of_generate.add_argument("--n", type=int, default=10, help="how many (default: %(default)s)")
-    of_generate.add_argument("--steps", type=int, default=300, help="Gibbs iterations (default: %(default)s)")
-    of_generate.add_argument("--seed", type=int, default=0)
-    of_generate.add_argument("--out", type=Path, required=True, metavar="FILE.png")
+    parser.set_defaults(command=_train, when_stopped=go_on)
+    parser.add_argument("--preset", required=True, help=", ".join(PRESETS))
+    parser.add_argument("--data", default="auto", help=SETS)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the run")
+    parser.add_argument("--resume", action="store_true", help="go on with the run that DIR holds")
 
 
 def _train(a: argparse.Namespace) -> dict[str, Any]:
-    preset = preset_named(a.preset)
-    run = train.Run(preset, data.load(a.data), a.seed, a.out, resume=a.resume)
+    from . import data, train
+    from .presets import preset_named
+
+    run = train.Run(preset_named(a.preset), data.load(a.data), a.seed, a.out, resume=a.resume)
     run.train(progress=not a.json)
     return {"net": str(a.out / "net.npz"), **run.log[-1]}
 
 
+def add_evaluate(parser: argparse.ArgumentParser) -> None:
+    """Add its options."""
+    from .data.commands import SETS
+    from .dbn import METHODS
+
+    parser.set_defaults(command=_evaluate)
+    parser.add_argument("net", metavar="NET.npz")
+    parser.add_argument("--data", default="auto", help=SETS)
+    parser.add_argument("--split", default="test", help="test, validation or train (default: test)")
+    parser.add_argument("--method", default="deterministic", help=", ".join(METHODS))
+    parser.add_argument("--seed", type=int, default=0, help="of the read-outs that sample")
+
+
 def _evaluate(a: argparse.Namespace) -> dict[str, Any]:
+    from . import data, dbn, store, train
+
     net, dataset = store.load(a.net), data.load(a.data)
     about = store.read_meta(a.net)  # the split is the one that the net was trained on
     preset = about.get("preset")
@@ -114,7 +186,7 @@ def _evaluate(a: argparse.Namespace) -> dict[str, Any]:
     images, labels = train.part(dataset, a.split, about.get("seed", 0), batch_size)
     train.expect_labels(net, labels)
     started = time.perf_counter()
-    wrong = int((predict(net, images, a.method, a.seed) != labels).sum())
+    wrong = int((dbn.predict(net, images, a.method, a.seed) != labels).sum())
     return {
         "data": dataset.name,
         "split": a.split,
@@ -126,19 +198,48 @@ def _evaluate(a: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def add_generate(parser: argparse.ArgumentParser) -> None:
+    """Add its options."""
+    parser.set_defaults(command=_generate)
+    parser.add_argument("net", metavar="NET.npz")
+    parser.add_argument("--label", type=int, default=None, help="clamp this digit (default: labels are free)")
+    parser.add_argument("--n", type=int, default=10, help="how many (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=300, help="Gibbs iterations (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.png", help=f"or .{', .'.join(PICTURES[1:])}")
+
+
 def _generate(a: argparse.Namespace) -> dict[str, Any]:
-    from . import plot  # what draws is imported where something is drawn: it takes longer than the rest together
+    from . import dbn, store
+    from .files import atomic_write, expect_writable
 
     net = store.load(a.net)
-    images = generate(net, a.label, a.n, a.steps, a.seed)
+    expect_writable(a.out, a.net)
+    kind = a.out.suffix[1:].lower() or PICTURES[0]
+    if kind not in PICTURES:
+        raise InputError(f"{a.out} names no kind of picture that is known; end it in .{', .'.join(PICTURES)}.")
+    if a.n > MOST:
+        raise InputError(f"{a.n} images do not fit in one picture; ask for at most {MOST}.")
+    images = dbn.generate(net, a.label, a.n, a.steps, a.seed)
+    from . import plot
+
     pixels = images.shape[1]
-    height = next(side for side in range(int(np.sqrt(pixels)), 0, -1) if pixels % side == 0)
-    figure = plot.image_grid(images, (height, pixels // height))
-    atomic_write(a.out, lambda file: figure.savefig(file, format="png", dpi=150))
+    height = next(side for side in range(math.isqrt(pixels), 0, -1) if pixels % side == 0)
+    figure = plot.contact_sheet(images, (height, pixels // height), max(10, math.isqrt(a.n - 1) + 1))
+    dpi = min(210.0, LARGEST / max(figure.get_size_inches()))
+    atomic_write(a.out, lambda file: figure.savefig(file, format=kind, dpi=dpi))
     return {"images": len(images), "written": str(a.out)}
 
 
+def add_info(parser: argparse.ArgumentParser) -> None:
+    """Add its options."""
+    parser.set_defaults(command=_info)
+    parser.add_argument("net", metavar="NET.npz")
+
+
 def _info(a: argparse.Namespace) -> dict[str, Any]:
+    from . import store
+
     net = store.load(a.net)
     names = ("vis", "hid", "pen", "top", "lab")
     weights = sum(array.size for name, array in net.arrays().items() if not name.endswith("biases"))
@@ -147,3 +248,76 @@ def _info(a: argparse.Namespace) -> dict[str, Any]:
         about["preset"] = about["preset"].get("name")
     true = dict(zip(names, net.sizes, strict=True)) | {"weights": weights}
     return true | {name: value for name, value in about.items() if name not in true}
+
+
+# The process: its environment, its streams, Ctrl-C
+
+
+@contextlib.contextmanager
+def _environment() -> Iterator[None]:
+    """Settings of libraries that a command line must not depend on: a notebook's display, tqdm's defaults."""
+    before = dict(os.environ)
+    for name in [name for name in os.environ if name.startswith("TQDM_")]:
+        del os.environ[name]  # read when tqdm is imported, and believed unseen
+    os.environ["MPLBACKEND"] = "agg"  # what is drawn goes to a file
+    try:
+        yield
+    finally:
+        os.environ.update({name: before[name] for name in before if name.startswith("TQDM_")})
+        os.environ.pop("MPLBACKEND")
+        os.environ.update({"MPLBACKEND": before["MPLBACKEND"]} if "MPLBACKEND" in before else {})
+
+
+class _Output(io.TextIOWrapper):
+    """Standard output or error. It writes what it can encode; what nobody reads any more is no reason to fail.
+
+    A full disk is one on standard output, which the result goes to. What is said on standard error is not missed.
+    """
+
+    def __init__(self, stream: TextIO, wanted: bool) -> None:
+        encoding, lines = stream.encoding, getattr(stream, "line_buffering", True)
+        super().__init__(stream.detach(), encoding, "replace", line_buffering=lines)  # type: ignore[attr-defined]
+        self.wanted, self.broken = wanted, False
+
+    def write(self, text: str) -> int:
+        if not self.broken:
+            try:
+                super().write(text)
+            except OSError as error:
+                self._break(error)
+        return len(text)
+
+    def flush(self) -> None:
+        if not self.broken:
+            try:
+                super().flush()
+            except OSError as error:
+                self._break(error)
+
+    def _break(self, error: OSError) -> None:
+        self.broken = True
+        if self.wanted and not isinstance(error, BrokenPipeError):
+            raise InputError(f"cannot write to standard output ({error.strerror}); send it elsewhere.") from error
+
+
+def _take_streams() -> None:
+    """Make standard output and error bear what is done to them, closed ones too."""
+    while (number := os.open(os.devnull, os.O_RDWR)) < 3:  # or the next file that is opened would pass for one
+        os.set_inheritable(number, True)
+    os.close(number)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name) or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+        if isinstance(stream, io.TextIOWrapper):
+            setattr(sys, name, _Output(stream, wanted=name == "stdout"))
+
+
+def _stop_at_once(number: int, frame: object) -> None:
+    """Ctrl-C while modules are imported, where an exception could become another one."""
+    os.write(2, b"stopped.\n")
+    os._exit(130)
+
+
+def _stop(number: int, frame: object) -> None:
+    """Ctrl-C in a command; another one must not disturb what the first one makes it do."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt

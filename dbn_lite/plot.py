@@ -95,7 +95,7 @@ def contact_sheet(images: np.ndarray, shape: tuple[int, int], columns: int, titl
     sheet = np.zeros((rows, above + height, columns, width + beside))
     for i, image in enumerate(images):
         sheet[i // columns, above:, i % columns, :width] = image.reshape(shape)
-    figure = _card(0.55 * columns, 0.55 * rows * (above + height) / (width + beside))
+    figure = _card(0.55 * columns, max(0.2, 0.55 * rows * (above + height) / (width + beside)))
     axes = figure.subplots()
     axes.imshow(sheet.reshape(rows * (above + height), -1), cmap=INK, vmin=0, vmax=1)
     axes.set_axis_off()

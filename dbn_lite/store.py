@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import zipfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +14,22 @@ import numpy as np
 from . import backend, places
 from .dbn import DBN, from_arrays
 from .errors import InputError
-from .files import atomic_write
+from .files import NUMBER, TEXT, atomic_write, fault, whole
 
 NAMES = [
     "vishid", "hidrecbiases", "hidpen", "penrecbiases", "pentop", "labtop", "topbiases", "pengenbiases", "labgenbiases",
     "penhid", "hidgenbiases", "hidvis", "visgenbiases",
 ]  # fmt: skip
+
+ABOUT = {
+    "seed?": whole(),
+    "data?": TEXT,
+    "backend?": TEXT,
+    "seconds?": NUMBER,
+    "best_validation_error?": NUMBER,
+    "last_epoch?": {"stage?": TEXT},
+}
+MOST_BYTES = 1 << 30  # of arrays in one file: a hundred times the net of the paper
 
 
 def save(net: DBN, path: str | Path, dtype: str = "float32", **meta: Any) -> None:
@@ -39,7 +52,11 @@ def load(path: str | Path) -> DBN:
     Raises InputError, naming the file, for what is no net: wrong format, missing arrays, shapes that do not fit
     each other, values that are not finite.
     """
-    arrays, _ = load_arrays(path)
+    return net_of(load_arrays(path, NAMES)[0], path)
+
+
+def net_of(arrays: dict[str, np.ndarray], path: str | Path) -> DBN:
+    """The net that arrays from the file `path` make; raises InputError like `load`, naming the file."""
     missing = [name for name in NAMES if name not in arrays]
     if missing:
         raise InputError(f"{path} is not a net: it has no array {missing[0]!r}; train one with `dbn-lite train`.")
@@ -65,17 +82,26 @@ def shipped() -> Path:
 
 
 def read_meta(path: str | Path) -> dict[str, Any]:
-    """What was written beside a net or a checkpoint: settings, seed, errors, versions."""
-    return load_arrays(path)[1]
+    """What was written beside a net or a checkpoint: settings, seed, errors, versions.
+
+    Whatever it says is taken, but what is computed with: raises InputError if that cannot be.
+    """
+    about = load_arrays(path, ())[1]
+    why = fault(about, ABOUT, "its description")
+    if not why and isinstance(about.get("preset"), dict):
+        why = fault(about["preset"], {"name?": TEXT, "batch_size?": whole(1)}, "its preset")
+    if why:
+        raise InputError(f"{path} cannot be used: {why}; train it or fetch it again.")
+    return about
 
 
 def save_arrays(path: str | Path, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
     """Write named arrays and a JSON-ready `meta` to an .npz, atomically."""
-    meta_string = np.array(json.dumps(meta, default=_plain))
+    meta_string = np.array(json.dumps(meta, default=plain))
     atomic_write(path, lambda file: np.savez(file, **(arrays | {"meta": meta_string})))  # type: ignore[arg-type]
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """What JSON has no word for: NumPy's numbers and arrays, and paths."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
@@ -84,24 +110,42 @@ def _plain(value: Any) -> Any:
     raise InputError(f"a {type(value).__name__} cannot be kept beside a net; give text, numbers, lists or dicts.")
 
 
-def load_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Read what `save_arrays` wrote; raises InputError for a file that is missing, damaged or carries a pickle."""
-    if not Path(path).is_file():
-        raise InputError(f"{path} does not exist; give the path of an .npz file.")
+def load_arrays(
+    path: str | Path, names: Collection[str] | None = None, most: int = MOST_BYTES
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read what `save_arrays` wrote: the description, and all arrays or, of these `names`, those that are there.
+
+    Raises InputError for a file that is missing, damaged, carries a pickle, or holds more than `most` bytes.
+    """
+    remedy = "give the path of an .npz file"
+    if os.path.isdir(path):
+        raise InputError(f"{path} is a folder; {remedy}.")
+    if not os.path.isfile(path):
+        raise InputError(f"{path} {'is no regular file' if os.path.exists(path) else 'does not exist'}; {remedy}.")
     try:
-        file = np.load(path, allow_pickle=False)
-        if not isinstance(file, np.lib.npyio.NpzFile):
-            raise ValueError("a single array")
-        with file:
-            arrays = {name: file[name] for name in file.files}
+        with zipfile.ZipFile(path) as packed:
+            _expect_at_most(most, packed, path, names)
+        with np.load(path, allow_pickle=False) as file:
+            wanted = [name for name in file.files if name == "meta" or names is None or name in names]
+            arrays = {name: file[name] for name in wanted}
         meta = json.loads(str(arrays.pop("meta", "{}")))
         if not isinstance(meta, dict):
             raise ValueError("meta is no JSON object")
+    except InputError:
+        raise
     except Exception as error:  # what a damaged file raises depends on which of its bytes are wrong
         pickled = "Object arrays" in str(error)
         why = "it carries a pickle, which is never read" if pickled else "it is damaged, cut short or something else"
         raise InputError(f"{path} is not an .npz file of plain arrays ({why}); train it or fetch it again.") from error
     return arrays, meta
+
+
+def _expect_at_most(most: int, packed: zipfile.ZipFile, path: str | Path, names: Collection[str] | None) -> None:
+    """Refuse what would fill the memory, by the sizes that the file itself declares, before any of it is unpacked."""
+    wanted = None if names is None else {"meta.npy", *(f"{name}.npy" for name in names)}
+    declared = sum(m.file_size for m in packed.infolist() if wanted is None or m.filename in wanted)
+    if declared > most:
+        raise InputError(f"{path} would take {declared} bytes of memory, more than {most}; give a smaller one.")
 
 
 def _shapes(arrays: dict[str, np.ndarray], path: str | Path) -> dict[str, tuple[int, ...]]:

@@ -3,6 +3,7 @@
 import json
 import re
 import tomllib
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from dbn_lite import cli, data
 from dbn_lite.errors import InputError
 from dbn_lite.paper import runs, table1
 from dbn_lite.paper.table1 import ROWS, Job, Outcome, Row, command, neighbours, record
+from dbn_lite.paper.table1.pieces import Pieces
 
 ROOT = Path(__file__).parents[1]
 PAPER = [1.25, 1.4, 1.51, 1.53, 2.95, 2.8, 3.1, 4.0, 4.4, 0.4, 0.56, 0.63, 0.8, 0.95]
@@ -156,6 +158,9 @@ def test_this_models_row_repeats_the_predictions_of_every_finished_run(digits, t
         guesses = str(seed) * len(digits.test_labels)
         predictions = {"greedy": None, "best": None, "final": guesses if finished else None}
         kept = {"seed": seed, "finished": finished, "seconds": 60.0 + seed, "settings": {"data": "dreamed, 1"}}
+        outs = dict.fromkeys(("deterministic", "average-p", "average-log-p"), 1) | {"stochastic": [1], "gibbs": [1]}
+        counts = ("greedy_test_errors", "best_test_errors", "final_test_errors", "best_validation_error", "close_calls")
+        kept |= dict.fromkeys(counts, 1) | {"test_images": len(guesses), "read_outs": outs}
         (tmp_path / f"paper-seed{seed}.json").write_text(json.dumps(kept | {"predictions": predictions, "rows": []}))
     outcome = row.run(digits, Job(tmp_path, 1))
     assert [set(p.tolist()) for p in outcome.predictions] == [{0}, {2}]
@@ -198,8 +203,72 @@ def test_table1_runs_a_row_again_and_records_it_where_it_is_told(tmp_path, capsy
     assert record.read(out) == [line]
     assert line["data"] == "dreamed"
     assert 0 < line["error"] < 40
-    assert cli.main(["table1", *given]) == 0  # without --out nothing but MNIST is recorded
+    assert cli.main(["table1", *given]) == 0  # without --out nothing is recorded
     assert RECORDED.read_bytes() == before
+
+
+@pytest.mark.parametrize("data_set", ["dreamed", "mnist"])
+@pytest.mark.parametrize("size", ["20", None])
+def test_a_trial_never_touches_the_record_that_ships(tmp_path, capsys, monkeypatch, digits, data_set, size):
+    """Nor does the full size, unless it is told where to; then on MNIST only."""
+    shipped = tmp_path / "results" / "table1.json"
+    shipped.parent.mkdir()
+    shipped.write_bytes(RECORDED.read_bytes())
+    before, line, ran = shipped.read_bytes(), {"name": "svm", "error": 50.0, "size": 1, "full_size": 1}, []
+    monkeypatch.setattr(command, "recorded_at", lambda: shipped)
+    monkeypatch.setattr(command.data, "load", lambda name: replace(digits, name=name))
+    monkeypatch.setattr(command.record, "run", lambda *given: ran.append(1) or (line, np.zeros(4, np.uint8)))
+    given = ["table1", "svm", "--data", data_set, "--state", str(tmp_path / "state")]
+    given += ["--size", size] if size else []
+    assert cli.main(given) == 0
+    assert shipped.read_bytes() == before
+    (tmp_path / "link.json").symlink_to(shipped)
+    for name in (shipped, tmp_path / "link.json"):
+        in_full = data_set == "mnist" and not size
+        ran.clear()
+        assert cli.main([*given, "--out", str(name)]) == (0 if in_full else 2)
+        assert (ran == [], shipped.read_bytes() == before) == (not in_full, not in_full)
+        if not in_full:
+            assert "is what ships, of MNIST and in full; name another file for a trial." in capsys.readouterr().err
+        shipped.write_bytes(before)
+
+
+def test_rows_under_names_that_are_not_known_stay(tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text('{"rows": [{"name": "my own method", "error": 0.5}, {"name": "svm", "error": 9}]}')
+    record.write(path, {"name": "svm", "error": 1.5}, np.zeros(4, np.uint8), [row.name for row in table1.ROWS])
+    assert record.read(path) == [{"name": "svm", "error": 1.5}, {"name": "my own method", "error": 0.5}]
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"rows": 1}', '{"rows": [{}]}', '{"rows": [{"name": "a", "error": "x"}]}']
+)
+def test_what_is_no_record_is_refused_before_anything_is_run_and_left(tmp_path, capsys, monkeypatch, content):
+    monkeypatch.setattr(command.record, "run", None)
+    (tmp_path / "mine.json").write_text(content)
+    given = ["table1", "svm", "--data", "dreamed", "--state", str(tmp_path), "--out", str(tmp_path / "mine.json")]
+    assert cli.main(given) == 2
+    assert re.search(r"mine.json is (no JSON file|not a record of table 1 .*); record", capsys.readouterr().err)
+    assert (tmp_path / "mine.json").read_text() == content
+
+
+def test_a_damaged_piece_of_a_run_is_named(tmp_path):
+    pieces = Pieces(tmp_path, {})
+    pieces.once("a", lambda: {"x": np.zeros(3)})
+    path = pieces.folder / "a.npz"
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(InputError, match=r"a.npz is not an .npz file of plain arrays"):
+        Pieces(tmp_path, {}).once("a", dict)
+    np.savez(path, x=np.zeros(3))
+    with pytest.raises(InputError, match=r"a.npz is no piece of a run; delete it"):
+        Pieces(tmp_path, {}).once("a", dict)
+
+
+def test_an_odd_number_of_threads_is_passed_over(monkeypatch):
+    cores = record.os.cpu_count()
+    for told, found in (("x", cores), ("3", 3), ("", cores), ("2,1", cores)):
+        monkeypatch.setenv("OMP_NUM_THREADS", told)
+        assert record._threads() == found
 
 
 @pytest.mark.parametrize(

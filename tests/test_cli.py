@@ -1,5 +1,6 @@
 """The command line: what it prints, what it writes, its exit codes, and one sentence for whatever is wrong."""
 
+import hashlib
 import importlib.metadata
 import io
 import json
@@ -30,11 +31,11 @@ from easy import (
 )
 from matplotlib.image import imread
 
-from dbn_lite import cli, data, dbn, places, presets, store, train
+from dbn_lite import cli, data, dbn, places, plot, presets, store, train
 from dbn_lite.data import dreamed, formats, sources
 from dbn_lite.dbn import METHODS
 from dbn_lite.errors import InputError
-from dbn_lite.paper import cure, figures
+from dbn_lite.paper import cure, figures, scoreboard
 
 TINY = preset(*greedy(4), up_down(2), layers=(40, 30, 60), batch_size=20)
 
@@ -234,7 +235,8 @@ def test_generate_writes_a_picture_of_what_the_net_dreams(call):
 
 def test_generate_clamps_the_label_counts_steps_and_follows_the_seed(call, random_net, monkeypatch):
     asked = []
-    monkeypatch.setattr(cli, "generate", lambda *given: asked.append(given[1:]) or dbn.generate(*given))
+    made = dbn.generate
+    monkeypatch.setattr(dbn, "generate", lambda *given: asked.append(given[1:]) or made(*given))
     for label, seed, out in ((3, 0, "a"), (3, 0, "b"), (3, 1, "c"), (4, 0, "d")):
         call("generate", random_net, "--label", label, "--n", 3, "--steps", 5, "--seed", seed, "--out", out)
     call("generate", random_net, "--out", "free")
@@ -249,6 +251,81 @@ def test_generate_clamps_the_label_counts_steps_and_follows_the_seed(call, rando
 def test_generate_draws_nets_of_any_size(call, pixels):
     store.save(picture_net(pixels), "net.npz")
     assert call("generate", "net.npz", "--n", 1, "--steps", 1, "--out", "x.png")["images"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"),
+    [
+        ("x.png", b"\x89PNG"), ("x.PNG", b"\x89PNG"), ("x", b"\x89PNG"), ("x.jpg", b"\xff\xd8\xff"),
+        ("x.jpeg", b"\xff\xd8\xff"), ("x.pdf", b"%PDF-"), ("x.svg", b"<?xml"),
+    ],
+)  # fmt: skip
+def test_a_picture_is_of_the_kind_that_its_name_says(call, name, begins):
+    store.save(picture_net(), "net.npz")
+    call("generate", "net.npz", "--n", 1, "--steps", 1, "--out", name)
+    assert Path(name).read_bytes().startswith(begins)
+
+
+def test_a_thousand_images_are_one_picture_in_the_time_of_its_pixels(call, monkeypatch):
+    """One pair of axes holds them all, in rows and columns that make a square."""
+    store.save(picture_net(), "net.npz")
+    drawn, sheet = [], plot.contact_sheet
+    monkeypatch.setattr(plot, "contact_sheet", lambda *given: drawn.append(sheet(*given)) or drawn[0])
+    call("generate", "net.npz", "--n", 1000, "--steps", 1, "--out", "x.png")
+    assert len(drawn[0].axes) == 1
+    picture = imread("x.png")[..., :3].mean(axis=2)
+    height, width = picture.shape
+    assert 1500 < width < 6500
+    assert height == pytest.approx(width, rel=0.15)
+    assert len(list(boxes(picture))) == 32
+
+
+def test_output_is_tested_before_the_work(refused, monkeypatch):
+    """By generate, cure, dream and reproduce; and no input is written over, whatever it is called."""
+    store.save(picture_net(), "net.npz")
+    os.symlink("net.npz", "link.npz")
+    Path("file").write_bytes(b"")
+    for module, work in ((dbn, "generate"), (dreamed, "_readable_dreams"), (cure, "cure"), (scoreboard, "measure")):
+        monkeypatch.setattr(module, work, None)
+    for argv in ("generate net.npz", "cure net.npz --data dreamed", "data dream net.npz"):
+        assert "missing/x.png: the folder missing does not exist" in refused(*argv.split(), "--out", "missing/x.png")
+        for out in ("net.npz", "link.npz", os.path.abspath("net.npz")):
+            assert "is what is read; name another file to write to" in refused(*argv.split(), "--out", out)
+    assert "x.tiff names no kind of picture that is known; end it in .png, .jpg" in refused(
+        "generate", "net.npz", "--out", "x.tiff"
+    )
+    for out in ("file", "file/figures"):
+        sentence = refused("reproduce", "--data", "dreamed", "--out", out)
+        assert f"cannot make the folder {out} (file is no folder); choose another" in sentence
+
+
+def test_more_images_than_a_picture_holds_are_refused_before_any_is_made(refused):
+    store.save(picture_net(), "net.npz")
+    for n in (10_001, 10**9, 10**30):
+        assert f"{n} images do not fit in one picture; ask for at most 10000" in refused(
+            "generate", "net.npz", "--n", n, "--steps", 1, "--out", "x.png"
+        )
+
+
+@pytest.mark.parametrize("command", ["info", "evaluate", "cure"])
+@pytest.mark.parametrize("seed", ["x", -1, None, 1.5, [1]])
+def test_a_net_whose_seed_is_none_is_refused_by_all(refused, command, seed):
+    store.save(picture_net(), "net.npz", seed=seed)
+    more = {"info": [], "evaluate": ["--data", "dreamed"], "cure": ["--data", "dreamed", "--out", "x.npz"]}[command]
+    sentence = refused(command, "net.npz", *more)
+    assert f"its description.seed is {seed!r}, not a whole number of at least 0; train it" in sentence
+
+
+def test_half_a_line_of_a_log_is_refused(call, refused):
+    call("train", "--preset", "tiny", "--data", "dreamed", "--out", "runs/paper-seed0")
+    log = Path("runs/paper-seed0/log.jsonl")
+    log.write_text(log.read_text()[:-40])
+    sentence = refused("reproduce", "--data", "dreamed", "--runs", "runs")
+    assert "paper-seed0/log.jsonl is no JSON file; record the run again" in sentence
+
+
+def test_no_value_is_dropped(refused):
+    assert "--out=-- gives no value; a file of that name is ./--" in refused("generate", "net.npz", "--out=--")
 
 
 def test_dream_writes_the_embedded_set(call, monkeypatch, tmp_path):
@@ -458,7 +535,7 @@ def test_ctrl_c_while_training_says_how_to_go_on(call, monkeypatch, capsys, tmp_
         ("generate net.npz --n 1 --steps 1 --out run.d", "cannot write run.d"),
         ("generate broken.npz --out x.png", "broken.npz is not an .npz file of plain arrays"),
         ("info broken.npz", "broken.npz is not an .npz file of plain arrays (it is damaged"),
-        ("info run.d", "run.d does not exist; give the path of an .npz file"),
+        ("info run.d", "run.d is a folder; give the path of an .npz file"),
         ("info net.npz --backend torch", "there is no backend called 'torch'"),
         ("reproduce --data cifar", "there is no data set 'cifar'; choose auto, mnist, dreamed or usps"),
         ("reproduce --data dreamed --runs run.d", "run.d holds no run called paper-seed0 or the like; train one, or"),
@@ -577,11 +654,26 @@ def usps_like(folder):
         parts |= {f"{part}_images": (2000 * (patterns[labels] ^ flipped)).astype(np.uint16), f"{part}_labels": labels}
     (folder / "usps").mkdir(parents=True)
     np.savez_compressed(folder / "usps" / "usps.npz", **parts)
+    known = json.loads(places.shipped("registry.json").read_text())
+    for part, spec in zip(("train", "test"), known["usps"]["files"].values(), strict=True):
+        content = parts[f"{part}_images"].astype("<u2").tobytes() + parts[f"{part}_labels"].tobytes()
+        spec["sha256_arrays"] = hashlib.sha256(content).hexdigest()
+    places.shipped("registry.json").write_text(json.dumps(known))
+
+
+AS_A_PROCESS = """
+import sys
+from pathlib import Path
+from dbn_lite import cli, places
+places._PACKAGE = Path(sys.argv.pop(1))
+sys.exit(cli.main())
+"""
 
 
 def process(*argv, **environment):
+    """The command as a process of its own, with what ships in this test."""
     return subprocess.Popen(
-        [sys.executable, "-m", "dbn_lite", *map(str, argv)],
+        [sys.executable, "-c", AS_A_PROCESS, str(places._PACKAGE), *map(str, argv)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -633,7 +725,8 @@ def wait_for(path, text=""):
 
 
 def test_as_a_module_it_exits_with_the_code_of_the_command(tmp_path):
-    bad = process("info", "none.npz")
+    asked = [sys.executable, "-m", "dbn_lite", "info", "none.npz"]
+    bad = subprocess.Popen(asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert bad.communicate(timeout=300) == ("", "dbn-lite: none.npz does not exist; give the path of an .npz file.\n")
     assert bad.returncode == 2
 

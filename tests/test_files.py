@@ -2,13 +2,26 @@
 
 import errno
 import os
+import re
 import stat
 import tempfile
 
 import pytest
 
 from dbn_lite.errors import InputError
-from dbn_lite.files import atomic_write, expect_writable
+from dbn_lite.files import (
+    MAYBE,
+    NUMBER,
+    TEXT,
+    TRUTH,
+    alone_in,
+    atomic_write,
+    expect_folder,
+    expect_writable,
+    fault,
+    read_json,
+    whole,
+)
 
 
 def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path):
@@ -122,3 +135,152 @@ def test_a_folder_that_cannot_be_written_to_is_known_beforehand(tmp_path, monkey
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     with pytest.raises(InputError, match=r"cannot write .*a: Read-only file system; choose a folder that can be"):
         expect_writable(tmp_path / "a")
+
+
+# What is there already
+
+posix = pytest.mark.skipif(os.name != "posix", reason="modes, links and devices are of another kind elsewhere")
+
+
+@posix
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o644, 0o666, 0o444])
+def test_a_file_that_is_replaced_keeps_its_mode(tmp_path, mode):
+    path, seen = tmp_path / "a", []
+    path.write_bytes(b"old")
+    path.chmod(mode)
+
+    def write(file):
+        file.write(b"new")
+        seen.extend(stat.S_IMODE(p.stat().st_mode) for p in tmp_path.glob(".a.*"))
+
+    atomic_write(path, write)
+    assert path.read_bytes() == b"new"
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+    assert seen[0] & ~mode == 0  # nobody else may read it meanwhile either
+
+
+@posix
+def test_a_link_goes_on_leading_to_the_file_that_it_leads_to(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "a").write_bytes(b"old")
+    for name, target in (("link", "there/a"), ("link to a link", "link"), ("new", "there/b")):
+        (tmp_path / name).symlink_to(target)
+        atomic_write(tmp_path / name, lambda file, name=name: file.write(name.encode()))
+        assert os.readlink(tmp_path / name) == target
+        assert (tmp_path / name).read_text() == name
+    assert sorted(os.listdir(tmp_path / "there")) == ["a", "b"]
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(InputError, match=r"cannot write .*loop"):
+        atomic_write(tmp_path / "loop", lambda file: file.write(b"x"))
+
+
+@posix
+def test_what_is_no_regular_file_is_written_to(tmp_path):
+    """A device stays one, also for root; a pipe is given the bytes."""
+    atomic_write(os.devnull, lambda file: (file.write(b"012"), file.seek(0), file.write(b"x")))
+    assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    atomic_write(tmp_path / "pipe", lambda file: (file.write(b"0123"), file.seek(1), file.write(b"x")))
+    assert os.read(reader, 99) == b"0x23"
+    os.close(reader)
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    assert os.listdir(tmp_path) == ["pipe"]
+
+
+def test_an_output_is_never_an_input_by_whatever_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.npz").write_bytes(b"precious")
+    (tmp_path / "other").write_bytes(b"")
+    (tmp_path / "link").symlink_to("net.npz")
+    os.link("net.npz", "hard link")
+    for name in ("net.npz", "./net.npz", str(tmp_path / "net.npz"), "link", "hard link"):
+        with pytest.raises(InputError, match="is what is read; name another file to write to"):
+            expect_writable(name, "other", "net.npz")
+    expect_writable("other", "net.npz")
+    expect_writable("new", "net.npz", "missing")
+
+
+@pytest.mark.parametrize("name", ["a" * 255, "é" * 127])
+def test_the_longest_names_of_files_are_taken_and_longer_ones_are_a_sentence(tmp_path, name):
+    atomic_write(tmp_path / name, lambda file: file.write(b"x"))
+    assert os.listdir(tmp_path) == [name]
+    for function in (expect_writable, expect_folder, lambda path: atomic_write(path, lambda file: file.write(b"x"))):
+        with pytest.raises(InputError, match=r"cannot .*File name too long; choose|cannot make .*File name too long"):
+            function(tmp_path / (name + "aa"))
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_a_folder_is_tested_without_being_made(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    for fine in (tmp_path, tmp_path / "a", tmp_path / "a" / "b"):
+        expect_folder(fine)
+    for wrong in (tmp_path / "file", tmp_path / "file" / "a" / "b"):
+        with pytest.raises(InputError, match=r"cannot make the folder .*file is no folder.; choose another"):
+            expect_folder(wrong)
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_one_at_a_time_in_a_folder(tmp_path):
+    words = f"another process works in {tmp_path}; wait for it, or"
+    with alone_in(tmp_path), pytest.raises(InputError, match=words), alone_in(tmp_path):
+        pytest.fail("two are in")
+    with alone_in(tmp_path):
+        pass  # the first one is out, though it was disturbed
+    assert os.name != "posix" or os.listdir(tmp_path) == []
+    with alone_in(tmp_path / "missing"):
+        pass  # what is wrong with a folder is told when it is written to
+
+
+# What is read
+
+
+@pytest.mark.parametrize(
+    ("value", "schema", "words"),
+    [
+        (1, whole(), ""), (0, whole(1), "it is 0, not a whole number of at least 1"), (True, whole(), "it is True"),
+        (1.0, whole(), "it is 1.0"), (1.5, NUMBER, ""), (float("nan"), NUMBER, "it is nan, not a finite number"),
+        (None, NUMBER, "it is None"), (None, MAYBE, ""), ("1", MAYBE, "it is '1', not a finite number or null"),
+        (1, TEXT, "it is 1, not a text"), (0, TRUTH, "it is 0, not true or false"), ([], [TEXT], ""),
+        (["a", 1], [TEXT], r"it\[1\] is 1, not a text"), ({}, [TEXT], "it is {}, not a list"),
+        ([], {}, r"it is \[\], not an object"), ({"x": 1, "other": None}, {"x": NUMBER}, ""),
+        ({}, {"x": NUMBER}, "it has no 'x'"), ({}, {"x?": NUMBER}, ""), ({"x": "a"}, {"x?": NUMBER}, "it.x is 'a'"),
+        ({"x": [{"y": []}]}, {"x": [{"y": {}}]}, r"it.x\[0\].y is \[\], not an object"),
+        ({"a": 1, "b": "x"}, {"*": NUMBER}, "it.b is 'x', not a finite number"), ({"a": 1}, {"*": NUMBER}, ""),
+        ("x" * 99, NUMBER, r"it is 'x{36}\.\.\., not"),
+    ],
+)  # fmt: skip
+def test_a_fault_is_named_with_its_place(value, schema, words):
+    assert re.fullmatch(f"{words}.*" if words else "", fault(value, schema))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is no JSON file; record the run again"), (b"{", "is no JSON file"), (b"\xff", "is no JSON file"),
+        (b"[" * 100_000, "is no JSON file"), (b"9" * 5000, "is no JSON file"), (b"[1]", "is not a list of texts .it"),
+        (b'["a"] x', "is no JSON file"),
+    ],
+)  # fmt: skip
+def test_a_json_file_is_as_it_must_be_or_refused(tmp_path, content, words):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(InputError, match=f"a.json {words}") as caught:
+        read_json(tmp_path / "a.json", [TEXT], "a list of texts")
+    assert "\n" not in str(caught.value)
+    (tmp_path / "a.json").write_text('["a"]\n')
+    assert read_json(tmp_path / "a.json", [TEXT], "a list of texts") == ["a"]
+    assert read_json(tmp_path / "a.json", [[TEXT]], "lines", lines=True) == [["a"]]
+
+
+@posix
+def test_a_pipe_or_a_huge_file_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="pipe is no regular file; give the path of a record"):
+        read_json(tmp_path / "pipe", [TEXT], "a record")
+    with open(tmp_path / "huge", "wb") as file:
+        file.truncate(1 << 34)
+    with pytest.raises(InputError, match="huge has more than 67108864 bytes; give the path of a record"):
+        read_json(tmp_path / "huge", [TEXT], "a record")
+    for path in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(InputError, match=r"is no regular file|cannot read .*No such file"):
+            read_json(path, [TEXT], "a record")

@@ -157,7 +157,7 @@ def test_what_is_no_run_is_refused(finished, tmp_path):
     with pytest.raises(InputError, match=r"nothing/checkpoint\.npz does not exist"):
         record.of_run(tmp_path / "nothing", DIGITS)
     store.save_arrays(tmp_path / "checkpoint.npz", {"a": np.zeros(1)}, {})
-    with pytest.raises(InputError, match=r"checkpoint\.npz is of no run; give the folder of"):
+    with pytest.raises(InputError, match=r"checkpoint\.npz is of no run .its description has no 'settings'.; give the"):
         record.of_run(tmp_path, DIGITS)
     with pytest.raises(InputError, match=r"on prototypes, \d+ images, crc .*; record it with that data, not mnist"):
         record.of_run(finished, replace(DIGITS, name="mnist"))
@@ -168,8 +168,11 @@ def test_what_is_no_run_is_refused(finished, tmp_path):
     [
         (None, "cannot read .*x.json .No such file"),
         ("{", "x.json is no JSON file; record the run again"),
-        ("[]", "x.json has no list of rows; record the run again"),
-        ('{"rows": 1}', "x.json has no list of rows"),
+        ("[" * 100_000, "x.json is no JSON file; record the run again"),
+        ("[]", r"x.json is not a record .it is \[\], not an object.; record the run again"),
+        ("{}", "x.json is not a record .it has no 'rows'."),
+        ('{"rows": 1}', "x.json is not a record .it.rows is 1, not a list."),
+        ('{"rows": [1]}', r"x.json is not a record .it.rows\[0\] is 1, not an object."),
     ],
 )
 def test_what_is_no_record_is_refused(tmp_path, content, words):

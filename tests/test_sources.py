@@ -5,11 +5,17 @@ import gzip
 import hashlib
 import http.server
 import json
+import os
 import re
+import shutil
 import socket
+import ssl
 import struct
+import subprocess
 import threading
 import time
+import tracemalloc
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -182,7 +188,7 @@ def test_a_connection_cut_short_is_tried_elsewhere(mirrors, little, tmp_path):
     assert cached(tmp_path) == little["gz"]
     (tmp_path / "cache" / "mnist" / LABELS).unlink()
     mirrors.cut.add(f"/b/{LABELS}")
-    with pytest.raises(data.NotFetchedError, match=r"127.0.0.1:\d+/a/ fails with \w+, http.*/b/ fails with"):
+    with pytest.raises(data.NotFetchedError, match=r"127.0.0.1:\d+/a/ fails: IncompleteRead.*/b/ fails: Inc"):
         data.fetch("mnist")
     assert LABELS not in cached(tmp_path)
 
@@ -245,7 +251,7 @@ def dreamed(monkeypatch, tmp_path):
 
 def test_without_a_network_mnist_stops_with_every_remedy(offline, tmp_path):
     started = time.monotonic()
-    with pytest.raises(data.NotFetchedError, match="mnist is not at hand and no mirror answers") as caught:
+    with pytest.raises(data.NotFetchedError, match=r"not at hand and no mirror answers \(Connection ref") as caught:
         data.load("mnist")
     assert time.monotonic() - started < sources.PATIENCE
     for remedy in ("try again with a network", "DBN_LITE_DATA", "--data dreamed"):
@@ -330,7 +336,7 @@ PIXELS = bytes(TRAIN * 12)
         (IMAGES, zipped(header(0x803, TRAIN, 4)), "declares 30 x 4 x 0 images"),
         (LABELS, zipped(header(0x801, TEST) + bytes(TRAIN)), "declares 20 labels, not 30"),
         (IMAGES, zipped(header(0x803, TRAIN, 4, 3) + PIXELS[:-1]), "holds 359 bytes of images, not 360"),
-        (LABELS, zipped(header(0x801, TRAIN) + bytes(31)), "holds 31 bytes of labels, not 30"),
+        (LABELS, zipped(header(0x801, TRAIN) + bytes(31)), "holds more than 30 bytes of labels"),
         (LABELS, zipped(header(0x801, TRAIN) + bytes(30)), "does not have the published SHA-256"),
     ],
 )
@@ -436,8 +442,13 @@ def postal(digits, server, monkeypatch, tmp_path):
     texts = [libsvm(images[0], digits[1]), libsvm(images[1], digits[3])]
     server.content = {"/usps.bz2": texts[0], "/usps.t.bz2": texts[1]}
     files = {
-        name[1:]: {"shape": [n, 16, 16], "classes": [n // 10] * 10, "md5_compressed": hashlib.md5(raw).hexdigest()}
-        for n, (name, raw) in zip((TRAIN, TEST), server.content.items(), strict=True)
+        name[1:]: {
+            "shape": [len(x), 16, 16],
+            "classes": [len(x) // 10] * 10,
+            "md5_compressed": hashlib.md5(raw).hexdigest(),
+            "sha256_arrays": hashlib.sha256(x.astype("<u2").tobytes() + y.tobytes()).hexdigest(),
+        }
+        for x, y, (name, raw) in zip(images, digits[1::2], server.content.items(), strict=True)
     }
     server.entry = {"mirrors": [f"http://127.0.0.1:{server.server_port}/"], "files": files}
     monkeypatch.setattr(sources, "registry", lambda: {"usps": server.entry})
@@ -488,6 +499,9 @@ def _spoil(**changes):
         (_spoil(test_labels=lambda x: x.astype(np.int64)), "holds labels other than 20 digits"),
         (_spoil(test_labels=lambda x: x[:-1]), "holds labels other than 20 digits"),
         (_spoil(train_labels=lambda x: x * np.uint8(0)), "known number of examples of each class"),
+        (_spoil(train_images=lambda x: x[::-1]), "does not have the known SHA-256"),
+        (_spoil(test_images=lambda x: np.roll(x, 1, axis=2)), "does not have the known SHA-256"),
+        (_spoil(test_labels=lambda x: x[::-1]), "does not have the known SHA-256"),
         (_spoil(train_images=lambda x: x.astype(object)), "is no sound .npz file of plain arrays"),
         (lambda arrays: dict(list(arrays.items())[:3]), "lacks one of the arrays train_images, .*test_labels"),
     ],
@@ -513,6 +527,187 @@ def test_a_packed_set_that_is_broken_is_named(postal, monkeypatch, tmp_path, spo
     assert data.verify("usps")[0].why == "is no sound .npz file of plain arrays"
     path.unlink()
     assert data.verify("usps") == [data.Checked("usps.npz", False, str(path.parent), "is missing")]
+
+
+def test_a_packed_set_with_any_wrong_bit_is_refused_or_gives_the_right_arrays(postal, tmp_path):
+    """Of the archive's own entries too, such as how an array is packed."""
+    data.fetch("usps")
+    path, rng, refusals = tmp_path / "cache" / "usps" / "usps.npz", np.random.default_rng(0), 0
+    content, ends = path.read_bytes(), path.stat().st_size - 500
+    for place in [*rng.integers(0, ends, 40), *range(0, 60), *range(ends, ends + 500, 2)]:
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        try:
+            train, labels, *_ = sources.read("usps", path.parent)
+        except InputError as error:
+            refusals += "run 'dbn-lite data fetch usps' to replace it" in str(error)
+        else:
+            np.testing.assert_array_equal(train, postal.arrays["train_images"])
+            np.testing.assert_array_equal(labels, postal.arrays["train_labels"])
+    assert refusals > 100
+
+
+def test_the_registry_knows_the_arrays_of_usps():
+    specs = json.loads((CHECKOUT / "data" / "registry.json").read_text(encoding="utf-8"))["usps"]["files"].values()
+    assert all(re.fullmatch("[0-9a-f]{64}", spec["sha256_arrays"]) for spec in specs)
+
+
+# Sizes without a limit
+
+
+def test_a_gzip_bomb_is_never_unpacked(own, little):
+    """A gigabyte that has the right beginning."""
+    shape = little["files"][IMAGES]["shape"]
+    packer, packed = zlib.compressobj(9, wbits=31), [header(0x803, *shape)]
+    packed = [packer.compress(packed[0])] + [packer.compress(bytes(1 << 24)) for _ in range(64)] + [packer.flush()]
+    smaller = zipped(header(0x803, *shape) + bytes(1 << 26))
+    (own / IMAGES).write_bytes(b"".join(packed))
+    tracemalloc.start()
+    with pytest.raises(InputError, match=f"{IMAGES} is too large|{IMAGES} holds more than 360 bytes of images"):
+        data.load("mnist")
+    (own / IMAGES).write_bytes(smaller)
+    with pytest.raises(InputError, match=f"{IMAGES} holds more than 360 bytes of images"):
+        data.load("mnist")
+    assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    tracemalloc.stop()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(own):
+    (own / IMAGES).unlink()
+    os.mkfifo(own / IMAGES)
+    with pytest.raises(InputError, match=f"{IMAGES} cannot be read .it is no regular file."):
+        data.load("mnist")
+
+
+def test_a_mirror_that_sends_for_ever_is_left(mirrors, little, monkeypatch, tmp_path):
+    """Too many bytes, or bytes for too long."""
+    for limit, words in (({"DOWNLOAD_BYTES": 30}, "is more than 30 bytes"), ({"DOWNLOAD_SECONDS": -1.0}, "longer tha")):
+        with monkeypatch.context() as patch:
+            for name, value in limit.items():
+                patch.setattr(sources, name, value)
+            with pytest.raises(data.NotFetchedError, match=f"what http.*/a/ sends .*{words}"):
+                data.fetch("mnist")
+    assert cached(tmp_path) == {}
+
+
+# The first cause
+
+
+def test_why_no_mirror_answers_is_in_the_sentence(little, monkeypatch, tmp_path, capfd):
+    def told(mirror, **environment):
+        little["mirrors"] = [mirror]
+        with monkeypatch.context() as patch:
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            with pytest.raises(data.NotFetchedError) as caught:
+                data.fetch("mnist")
+        assert "\n" not in str(caught.value)
+        assert str(caught.value).count("try again") == 1
+        return str(caught.value)
+
+    closed = f"127.0.0.1:{closed_port()}/"
+    assert "no mirror answers (Connection refused)" in told(f"http://{closed}")
+    missing = str(tmp_path / "no-such-bundle.pem")
+    assert f"invalid path: {missing}" in told(f"https://{closed}", REQUESTS_CA_BUNDLE=missing)
+    assert "roxy" in told("http://mirror.invalid/", HTTP_PROXY="http://", http_proxy="http://")
+    assert capfd.readouterr() == ("", "")  # no thread has shown a traceback
+
+
+def test_a_proxy_that_wants_a_password_is_named(little, server, monkeypatch):
+    monkeypatch.setattr(Mirrors, "do_CONNECT", lambda self: self.send_error(407), raising=False)
+    little["mirrors"] = ["https://mirror.invalid/"]
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{server.server_port}")
+    with pytest.raises(data.NotFetchedError, match=r"no mirror answers \(.*407 Proxy Authentication Required\)"):
+        data.fetch("mnist")
+
+
+def test_a_certificate_that_nobody_vouches_for_is_named(little, tmp_path):
+    if shutil.which("openssl") is None:
+        pytest.skip("nothing here makes a certificate")
+    made = "req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out own.pem -days 2 -subj /CN=localhost"
+    subprocess.run(["openssl", *made.split()], cwd=tmp_path, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "own.pem", tmp_path / "key.pem")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Mirrors) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        little["mirrors"] = [f"https://127.0.0.1:{server.server_port}/"]
+        with pytest.raises(data.NotFetchedError, match=r"no mirror answers \(.*certificate verify failed"):
+            data.fetch("mnist")
+        server.shutdown()
+        thread.join()
+
+
+def test_the_cause_is_what_lies_innermost():
+    error = OSError("around")
+    within = ConnectionResetError(104, "Connection reset by peer")
+    error.__cause__ = ValueError("a <pool object at 0x7f>: within", within)
+    assert sources.cause(error) == "Connection reset by peer"
+    error.__cause__.__cause__ = error  # a circle ends, too
+    assert sources.cause(error)
+    assert sources.cause(TimeoutError()) == "TimeoutError"
+    assert len(sources.cause(OSError("x" * 999))) == 200
+
+
+# The layouts of a folder of one's own
+
+
+@pytest.mark.parametrize("where", ["mnist", ".", "MNIST/raw"])
+@pytest.mark.parametrize("unpacked", [False, True])
+def test_every_layout_that_people_have_is_recognised(little, digits, monkeypatch, tmp_path, where, unpacked):
+    folder = tmp_path / "own" / where
+    folder.mkdir(parents=True)
+    for name, raw in little["gz"].items():
+        name, raw = (name.removesuffix(".gz"), gzip.decompress(raw)) if unpacked else (name, raw)
+        (folder / name).write_bytes(raw)
+    places_of = [tmp_path / "own"] + ([folder] if where == "MNIST/raw" else [])
+    for place in places_of:
+        monkeypatch.setenv("DBN_LITE_DATA", str(place))
+        found = data.load("auto")
+        assert found.name == "mnist"
+        np.testing.assert_array_equal(np.rint(found.train_images * 255), digits[0].reshape(TRAIN, 12))
+        np.testing.assert_array_equal(found.test_labels, digits[3])
+        assert data.fetch("mnist").resolve() == folder.resolve()
+        assert all(row.ok for row in data.verify("mnist"))
+
+
+def test_an_unpacked_file_is_held_against_the_same_checksum(own, little):
+    raw = bytearray(gzip.decompress(little["gz"][IMAGES]))
+    raw[-1] ^= 1
+    (own / IMAGES).unlink()
+    (own / IMAGES.removesuffix(".gz")).write_bytes(raw)
+    with pytest.raises(InputError, match="does not have the published SHA-256"):
+        data.load("auto")
+
+
+def test_the_folder_of_usps_itself_is_recognised(postal, monkeypatch, tmp_path):
+    np.savez(tmp_path / "usps.npz", **postal.arrays)
+    monkeypatch.setenv("DBN_LITE_DATA", str(tmp_path))
+    monkeypatch.setattr(sources, "registry", lambda: {"usps": postal.entry, "mnist": {"files": {}}})
+    assert data.load("usps").name == "usps"
+
+
+@pytest.mark.parametrize("name", ["auto", "mnist", "usps"])
+def test_a_variable_that_leads_nowhere_is_an_error_and_no_fallback(mirrors, monkeypatch, tmp_path, name):
+    """Though a mirror would answer, and the cache may hold the set."""
+    data.fetch("mnist")
+    (tmp_path / "own" / "photographs").mkdir(parents=True)
+    monkeypatch.setenv("DBN_LITE_DATA", str(tmp_path / "own"))
+    mirrors.asked.clear()
+    with pytest.raises(InputError, match=r"DBN_LITE_DATA is .*own, which holds neither mnist/ nor usps/; correct or"):
+        data.load(name)
+    assert mirrors.asked == []
+
+
+def test_where_a_folder_is_named_nothing_stands_in(offline, monkeypatch, tmp_path):
+    (tmp_path / "own" / "usps").mkdir(parents=True)
+    monkeypatch.setenv("DBN_LITE_DATA", str(tmp_path / "own"))
+    with pytest.raises(data.NotFetchedError, match="mnist is not at hand"):
+        data.load("auto")
 
 
 # The embedded set, damaged

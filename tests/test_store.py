@@ -4,6 +4,8 @@ import io
 import json
 import os
 import pickle
+import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -104,7 +106,14 @@ def refused(path, words):
 
 def test_no_file_or_a_folder(path, tmp_path):
     refused(path, "does not exist; give the path of an .npz file")
-    refused(tmp_path, "does not exist; give the path of an .npz file")
+    refused(tmp_path, "is a folder; give the path of an .npz file")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")
+def test_what_is_no_regular_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    refused(tmp_path / "pipe", "is no regular file; give the path of an .npz file")
+    refused(Path(os.devnull), "is no regular file")
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -161,19 +170,65 @@ class _Trap:
         return (open, (str(self.mark), "w"))
 
 
-@pytest.mark.parametrize("name", ["hidpen", "meta", "bystander"])
+@pytest.mark.parametrize("name", ["hidpen", "meta"])
 def test_a_pickle_is_refused_and_never_run(path, tmp_path, name):
     trap = np.empty((5, 4), dtype=object)
     trap[...] = _Trap(tmp_path / "sprung")
     np.savez(path, **{**arrays(), name: trap})
     refused(path, "carries a pickle, which is never read")
     with pytest.raises(InputError, match="carries a pickle"):
-        store.read_meta(path)
+        store.load_arrays(path)
     path.write_bytes(pickle.dumps(_Trap(tmp_path / "sprung")))
     refused(path, "is not an .npz file of plain arrays")
     assert not (tmp_path / "sprung").exists()
     pickle.loads(path.read_bytes()).close()
     assert (tmp_path / "sprung").exists()  # so the trap was armed
+
+
+def test_what_is_not_needed_is_not_even_unpacked(path, tmp_path, monkeypatch):
+    """Neither a pickle nor a huge array beside those of a net."""
+    trap = np.empty(1, dtype=object)
+    trap[...] = _Trap(tmp_path / "sprung")
+    np.savez_compressed(path, meta=np.array('{"seed": 4}'), trap=trap, huge=np.zeros(20_000_000), **arrays())
+    monkeypatch.setattr(store, "MOST_BYTES", 10_000)
+    tracemalloc.start()
+    net, about = store.load(path), store.read_meta(path)
+    assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    tracemalloc.stop()
+    assert (net.sizes, about) == ((6, 5, 4, 7, 3), {"seed": 4})
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_a_file_that_would_fill_the_memory_is_refused_by_what_it_declares(path):
+    np.savez_compressed(path, **{**arrays(), "vishid": np.zeros((20_000, 14_000), np.float32)})
+    assert path.stat().st_size < 2_000_000
+    refused(path, r"would take \d{10} bytes of memory, more than 1073741824; give a smaller one")
+
+
+@pytest.mark.parametrize(
+    ("meta", "words"),
+    [
+        ({"seed": "x"}, r"its description.seed is 'x', not a whole number of at least 0; train it"),
+        ({"seed": -1}, "seed is -1, not a whole number"),
+        ({"seed": None}, "seed is None"),
+        ({"seed": True}, "seed is True"),
+        ({"seed": 1.0}, "seed is 1.0"),
+        ({"preset": {"batch_size": 0}}, "its preset.batch_size is 0, not a whole number of at least 1"),
+        ({"preset": {"batch_size": "100"}}, "batch_size is '100'"),
+        ({"preset": {"name": [1] * 99}}, r"its preset.name is \[1, 1, .{20,}\.\.\., not a text"),
+        ({"data": 3}, "data is 3, not a text"),
+        ({"seconds": float("nan")}, "seconds is nan, not a finite number"),
+        ({"last_epoch": 7}, "last_epoch is 7, not an object"),
+        ({"last_epoch": {"stage": 1}}, "last_epoch.stage is 1, not a text"),
+    ],
+)
+def test_what_is_computed_with_is_checked_and_all_else_is_taken(path, meta, words):
+    store.save(dbn.from_arrays(arrays()), path, colour="blue", vis=[1], **meta)
+    with pytest.raises(InputError, match=words) as caught:
+        store.read_meta(path)
+    assert str(path) in str(caught.value)
+    store.save(dbn.from_arrays(arrays()), path, colour="blue", vis=[1], seed=0)
+    assert store.read_meta(path) == {"colour": "blue", "vis": [1], "seed": 0}
 
 
 @pytest.mark.parametrize(

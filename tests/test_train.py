@@ -562,6 +562,178 @@ def test_killed_around_the_commit_of_any_file_it_ends_with_the_same_bits(tmp_pat
     assert_same_run(tmp_path, undisturbed)
 
 
+# Two at once, and what was deleted or left behind
+
+
+def test_two_runs_do_not_mix_in_one_folder(tmp_path):
+    """Started together with two seeds, in processes of their own: one trains, the other is refused."""
+    go = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from dbn_lite import train
+from dbn_lite.errors import InputError
+from test_train import SHORT, SMALL
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    train.Run(SHORT, SMALL, int(sys.argv[3]), sys.argv[2]).train(progress=False)
+except InputError as error:
+    sys.exit(f"{error}")
+"""
+    for turn in range(3):
+        out = tmp_path / str(turn)
+        both = [
+            subprocess.Popen(
+                [sys.executable, "-c", go, str(Path(__file__).parent), str(out), seed],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            )
+            for seed in "01"
+        ]  # fmt: skip
+        for process in both:
+            assert process.stdout.readline() == "ready\n"
+        for process in both:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        said = [process.communicate(timeout=120)[1] for process in both]
+        assert sorted(process.returncode for process in both) == [0, 1], said
+        (winner,) = (seed for seed, process in enumerate(both) if not process.returncode)
+        assert "already holds a run" in said[1 - winner] or "another process works in" in said[1 - winner]
+        assert {meta_of(path)["seed"] for path in out.glob("[!c]*.npz")} == {winner}
+        assert meta_of(out / "checkpoint.npz")["settings"]["seed"] == winner
+
+
+def test_a_folder_in_which_a_run_goes_on_is_refused_to_all_others(tmp_path, monkeypatch, undisturbed):
+    refusals, step = [], train.UpDownLearner.step
+
+    def disturbed(learner, *given):
+        for resume in (False, True):
+            with pytest.raises(InputError) as caught:
+                train.Run(SHORT, SMALL, 0, tmp_path, resume=resume)
+            refusals.append(str(caught.value))
+        return step(learner, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train.UpDownLearner, "step", disturbed)
+        run = trained(tmp_path, SHORT, SMALL)
+    assert len(refusals) > 100
+    assert set(refusals) == {f"another process works in {tmp_path}; wait for it, or choose another folder."}
+    assert_same_run(tmp_path, undisturbed)
+    assert run.stage is None
+
+
+@pytest.mark.parametrize("stages", [(*greedy(1), up_down(2)), greedy(1), SHORT.stages])
+def test_a_net_that_was_deleted_comes_back_from_the_checkpoint(tmp_path, stages):
+    what = preset(*stages)
+    trained(tmp_path, what, SMALL)
+    before, about = contents(tmp_path), store.read_meta(tmp_path / "net.npz")
+    (tmp_path / "net.npz").unlink()
+    trained(tmp_path, what, SMALL, resume=True)
+    assert contents(tmp_path) == before
+    assert store.read_meta(tmp_path / "net.npz") == about
+
+
+def test_what_killed_runs_left_half_written_is_removed_and_nothing_else(tmp_path, undisturbed):
+    stale = [".checkpoint.npz.0123abcd.partial", ".net.npz.0123abcd.partial", ".log.jsonl.0123abcd.partial"]
+    mine = [".mine.partial", "notes.txt", "net.npz.partial"]
+    for name in (*stale, *mine):
+        (tmp_path / name).write_bytes(b"half")
+    trained(tmp_path, SHORT, SMALL)
+    assert_same_run(tmp_path, undisturbed)
+    for name in stale:
+        (tmp_path / name).write_bytes(b"half")
+    trained(tmp_path, SHORT, SMALL, resume=True)
+    assert not any((tmp_path / name).exists() for name in stale)
+    assert all((tmp_path / name).read_bytes() == b"half" for name in mine)
+
+
+# What a checkpoint says is not believed
+
+
+@pytest.fixture(scope="module")
+def halfway(tmp_path_factory):
+    """The folder of a run that was stopped in the middle of an epoch of up-down, two epochs of the stage before it."""
+    out = tmp_path_factory.mktemp("halfway")
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_at(patch, [6 * 11 + 2 * 11 + 15])
+        with pytest.raises(KeyboardInterrupt):
+            trained(out, SHORT, SMALL)
+    about = meta_of(out / "checkpoint.npz")
+    assert (about["stage_index"], about["epoch"], about["batch"]) == (4, 1, 5)
+    return out
+
+
+def rewritten(halfway, folder, change):
+    """A copy of a run in which `change` has done something to what its checkpoint says."""
+    for path in halfway.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    about = meta_of(folder / "checkpoint.npz")
+    del about["check"]  # as in one that is older than that
+    change(about)
+    arrays = arrays_of(folder / "checkpoint.npz")
+    np.savez(folder / "checkpoint.npz", meta=np.array(json.dumps(about)), **arrays)
+
+
+WRONG = [
+    *({name: value} for name in ("stage_index", "epoch", "batch") for value in (-1, 99, 1.0, "1", None, True, [])),
+    {"batch": 12}, {"epoch": 2}, {"epoch": 0}, {"stage_index": 3}, {"stage_index": 6}, {"stage_index": 6, "epoch": 0},
+    {"rng_state": {}}, {"rng_state": None}, {"rng_state": {"state": {"state": [1, 2]}}}, {"rng_state": {"state": "x"}},
+    {"log": []}, {"log": None}, {"log": [{}]}, {"log": "x"}, {"best_error": None}, {"best_error": float("nan")},
+    {"seconds": "x"}, {"settings": []},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=str)
+def test_a_checkpoint_that_says_what_cannot_be_is_refused(tmp_path, halfway, wrong):
+    rewritten(halfway, tmp_path, lambda about: about.update(wrong))
+    before = contents(tmp_path)
+    with pytest.raises(InputError, match=r"checkpoint.npz (cannot be gone on from: .*; start again|is of a run with)"):
+        train.Run(SHORT, SMALL, 0, tmp_path, resume=True)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["stage_index", "epoch", "batch", "rng_state", "log", "best_error", "seconds"])
+def test_a_checkpoint_that_lacks_anything_is_refused(tmp_path, halfway, name):
+    rewritten(halfway, tmp_path, lambda about: about.pop(name))
+    with pytest.raises(InputError, match=f"checkpoint.npz cannot be gone on from: its description has no '{name}'"):
+        train.Run(SHORT, SMALL, 0, tmp_path, resume=True)
+
+
+def test_a_checkpoint_sets_nothing_but_where_a_run_stands(tmp_path, halfway, undisturbed):
+    """Neither its seed nor anything else that it is made of."""
+    more = {"seed": 1, "preset": None, "net": 3, "train": 4, "interrupted": True, "target": -1}
+    rewritten(halfway, tmp_path, lambda about: about.update(more))
+    run = trained(tmp_path, SHORT, SMALL, resume=True)
+    assert run.seed == 0
+    assert_same_run(tmp_path, undisturbed)
+
+
+def test_a_checkpoint_that_was_changed_after_it_was_written_is_refused(tmp_path, halfway):
+    """By a weight or by a random number, where nothing else could tell."""
+    about, arrays = meta_of(halfway / "checkpoint.npz"), arrays_of(halfway / "checkpoint.npz")
+    other = json.loads(json.dumps(about))
+    other["rng_state"]["state"]["state"][0] ^= 1
+    one, two = "net.hidrecbiases", "net.hidgenbiases"
+    swapped = arrays | {one: arrays[two], two: arrays[one]}
+    for told, saved in ((other, arrays), (about, {**arrays, one: -arrays[one]}), (about, swapped)):
+        np.savez(tmp_path / "checkpoint.npz", meta=np.array(json.dumps(told)), **saved)
+        with pytest.raises(InputError, match="it was changed after it was written; start again in another folder"):
+            train.Run(SHORT, SMALL, 0, tmp_path, resume=True)
+
+
+def test_other_labels_are_another_data_set_and_older_checkpoints_go_on(tmp_path, halfway, undisturbed):
+    turned = replace(SMALL, train_labels=SMALL.train_labels[::-1].copy())
+    with pytest.raises(InputError, match="is of a run with another data; resume with the same data"):
+        train.Run(SHORT, turned, 0, halfway, resume=True)
+
+    def older(about):
+        about["settings"]["data"] = about["settings"]["data"].rpartition(", labels ")[0]
+
+    rewritten(halfway, tmp_path, older)
+    assert meta_of(tmp_path / "checkpoint.npz")["settings"]["data"].count(",") == 2
+    trained(tmp_path, SHORT, SMALL, resume=True)
+    assert_same_run(tmp_path, undisturbed)
+
+
 # It fails
 
 
@@ -703,8 +875,9 @@ def test_a_checkpoint_of_another_configuration_is_refused(interrupted, monkeypat
 def test_a_damaged_checkpoint_is_refused_and_left_as_it_is(tmp_path, interrupted):
     whole = (interrupted / "checkpoint.npz").read_bytes()
     arrays = arrays_of(interrupted / "checkpoint.npz")
-    with np.load(interrupted / "checkpoint.npz") as file:
-        meta = file["meta"]
+    about = meta_of(interrupted / "checkpoint.npz")
+    del about["check"]  # as in one that is older than that
+    meta = np.array(json.dumps(about))
     path, what = tmp_path / "checkpoint.npz", preset(*greedy(2))
 
     def refused(words):
@@ -720,6 +893,8 @@ def test_a_damaged_checkpoint_is_refused_and_left_as_it_is(tmp_path, interrupted
         np.savez(path, meta=meta, **{key: a for key, a in arrays.items() if key != name})
         refused(f"has no array {name} of shape .*; start again in another folder")
         np.savez(path, meta=meta, **{**arrays, name: arrays[name][1:]})
+        refused(f"has no array {name} of shape")
+        np.savez(path, meta=meta, **{**arrays, name: arrays[name].astype("U9")})
         refused(f"has no array {name} of shape")
     np.savez(path, **arrays)
     refused("is of a run with another preset")

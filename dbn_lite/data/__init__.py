@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -26,9 +27,9 @@ def _to_stderr(sentence: str) -> None:
 def load(name: str = "auto", say: Callable[[str], None] = _to_stderr) -> Dataset:
     """Load a data set, "mnist", "usps" or "dreamed", from DBN_LITE_DATA, the cache or a mirror, verified.
 
-    "auto" is MNIST if it is at hand or can be fetched, else the embedded dreamed digits, of which `say` is
-    told in one sentence. Raises InputError for an unknown name or a damaged file, and NotFetchedError (an
-    InputError) if the set is not at hand and no mirror gives it.
+    "auto" is MNIST if it is at hand or can be fetched, else the embedded dreamed digits, of which `say` is told in one
+    sentence; nothing stands in where DBN_LITE_DATA is set. Raises InputError for an unknown name, a damaged file, and
+    a DBN_LITE_DATA that leads nowhere, NotFetchedError (an InputError) if no mirror gives a set that is not at hand.
     """
     if name not in NAMES:
         raise InputError(f"there is no data set {name!r}; choose {', '.join(NAMES[:-1])} or {NAMES[-1]}.")
@@ -36,6 +37,8 @@ def load(name: str = "auto", say: Callable[[str], None] = _to_stderr) -> Dataset
         try:
             return load("mnist")
         except NotFetchedError:
+            if os.environ.get("DBN_LITE_DATA"):
+                raise  # whoever names a folder means its data, and no other
             say(
                 "MNIST is not at hand and no mirror gives it, so the embedded dreamed digits stand in: "
                 "no figure that follows is one on MNIST."

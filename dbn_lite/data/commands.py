@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +10,16 @@ from ..errors import InputError
 from . import NAMES, sources
 from .dreamed import dream
 
-Adder = Callable[..., argparse.ArgumentParser]  # (name, command, help, when_stopped) -> the parser of its options
 SETS = ", ".join(NAMES)
 
 
-def add_to(add: Adder) -> None:
-    """Add this wing's command."""
-    of_data = add("data", _data, "fetch or verify a data set, or dream one up from a net")
-    of_data.add_argument("action", choices=("fetch", "verify", "dream"))
-    of_data.add_argument("what", nargs="?", default="mnist", help="mnist or usps; for dream the net, an .npz file")
-    of_data.add_argument("--out", type=Path, default=None, help="where dream writes (default: the embedded set)")
-    of_data.add_argument("--seed", type=int, default=0)
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Add its options."""
+    parser.set_defaults(command=_data)
+    parser.add_argument("action", choices=("fetch", "verify", "dream"))
+    parser.add_argument("what", nargs="?", default="mnist", help="mnist or usps; for dream the net, an .npz file")
+    parser.add_argument("--out", type=Path, default=None, help="where dream writes (default: the embedded set)")
+    parser.add_argument("--seed", type=int, default=0)
 
 
 def _data(a: argparse.Namespace) -> dict[str, Any]:

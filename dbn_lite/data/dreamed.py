@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from tqdm import tqdm
 
 from .. import backend, places, store
 from ..dataset import check_images, check_labels
@@ -31,11 +30,13 @@ def dream(path: str | Path, out: Path | None = None, seed: int = 0, progress: bo
     They are dreams of the net in the file `path`; without `out` they replace the set that ships. Returns what was
     written; raises InputError if the net is sure of too few of its dreams.
     """
+    from tqdm import tqdm
+
     net, out = store.load(path), out or places.shipped("registry.json").with_name(DREAMED)
-    expect_writable(out)
+    expect_writable(out, path)
     rng = backend.current().random(seed, "dream")
-    digits = tqdm(range(net.n_labels), desc="dreaming", unit="digit", disable=not progress)
-    images = np.concatenate([_readable_dreams(net, digit, 1400, rng) for digit in digits])
+    with tqdm(range(net.n_labels), desc="dreaming", unit="digit", disable=not progress) as digits:
+        images = np.concatenate([_readable_dreams(net, digit, 1400, rng) for digit in digits])
     labels = np.repeat(np.arange(net.n_labels), 1400)
     order = np.random.default_rng(seed).permutation(len(labels))
     about = {"net": store.read_meta(path), "steps": DREAM_STEPS, "seed": seed}

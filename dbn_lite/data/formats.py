@@ -5,7 +5,9 @@ from __future__ import annotations
 import bz2
 import gzip
 import hashlib
-import zipfile
+import io
+import math
+import os
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,9 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import store
+from ..errors import InputError
+
 DREAMED = "dreamed-digits.npz"
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 FULL_INK = {"mnist": 255, "usps": 2000, "dreamed": 255}  # the stored value that stands for 1.0
+PACKED_MORE = 1 << 20  # bytes by which a packed file may be larger than its content
+NPZ_BYTES = 1 << 26  # unpacked; no packed set has a quarter of that
 Arrays = tuple[NDArray[Any], ...]
 
 
@@ -25,20 +32,37 @@ class DamagedError(Exception):
 
 
 def idx_gz(path: Path, spec: dict[str, Any]) -> Arrays:
-    """Read a gzipped IDX file: its one array."""
+    """Read a gzipped IDX file, or where there is none the unpacked one beside it: its one array."""
+    packed, most = os.path.lexists(path) or not path.with_suffix("").is_file(), idx_bytes(spec)
+    raw = _content(path if packed else path.with_suffix(""), most + PACKED_MORE)
+    return (idx(gunzip(raw, most) if packed else raw, spec),)
+
+
+def idx_bytes(spec: dict[str, Any]) -> int:
+    """How many bytes an IDX file of the shape in `spec` has, unpacked."""
+    return 4 + 4 * len(spec["shape"]) + math.prod(spec["shape"])
+
+
+def _content(path: Path, most: int) -> bytes:
+    """All bytes of a regular file, if they are not more than `most`."""
     try:
-        raw = path.read_bytes()
+        found = path.stat()
+        if not path.is_file():
+            raise DamagedError("cannot be read (it is no regular file)")
+        if found.st_size > most:
+            raise DamagedError(f"is too large, {found.st_size} bytes where at most {most} can be")
+        return path.read_bytes()
     except FileNotFoundError as error:
         raise DamagedError("is missing") from error
     except OSError as error:
         raise DamagedError(f"cannot be read ({error.strerror})") from error
-    return (idx(gunzip(raw), spec),)
 
 
-def gunzip(raw: bytes) -> bytes:
-    """Unpack gzip; raises DamagedError for what is none or is cut short."""
+def gunzip(raw: bytes, most: int) -> bytes:
+    """Unpack gzip, but no more than a byte beyond `most`; raises DamagedError for what is none or is cut short."""
     try:
-        return gzip.decompress(raw)
+        with gzip.GzipFile(fileobj=io.BytesIO(raw)) as file:
+            return file.read(most + 1)  # unless there is more, its end is looked for, and the checksum there
     except EOFError as error:
         raise DamagedError("is truncated") from error
     except (gzip.BadGzipFile, zlib.error) as error:
@@ -57,7 +81,9 @@ def idx(raw: bytes, spec: dict[str, Any]) -> NDArray[np.uint8]:
     declared = tuple(int.from_bytes(raw[i : i + 4], "big") for i in range(4, header, 4))
     if declared != shape:
         raise DamagedError(f"declares {_times(declared)} {kind}, not {_times(shape)}")
-    if len(raw) - header != np.prod(shape):
+    if len(raw) - header > np.prod(shape):
+        raise DamagedError(f"holds more than {np.prod(shape)} bytes of {kind}")
+    if len(raw) - header < np.prod(shape):
         raise DamagedError(f"holds {len(raw) - header} bytes of {kind}, not {np.prod(shape)}")
     if hashlib.sha256(raw).hexdigest() != spec["sha256"]:
         raise DamagedError("does not have the published SHA-256")
@@ -84,15 +110,15 @@ def libsvm(raw: bytes, spec: dict[str, Any]) -> Arrays:
 
 def _npz(path: Path) -> Arrays:
     """Read the four arrays of a packed data set, never a pickle."""
+    if not os.path.lexists(path):
+        raise DamagedError("is missing")
     try:
-        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return tuple(file[name] for name in ARRAYS)
-    except FileNotFoundError as error:
-        raise DamagedError("is missing") from error
-    except KeyError as error:
-        raise DamagedError(f"lacks one of the arrays {', '.join(ARRAYS)}") from error
-    except (OSError, ValueError, EOFError, TypeError, zlib.error, zipfile.BadZipFile) as error:
+        arrays, _ = store.load_arrays(path, ARRAYS, NPZ_BYTES)
+    except InputError as error:
         raise DamagedError("is no sound .npz file of plain arrays") from error
+    if len(arrays) < len(ARRAYS):
+        raise DamagedError(f"lacks one of the arrays {', '.join(ARRAYS)}")
+    return tuple(arrays[name] for name in ARRAYS)
 
 
 def _usps(images: NDArray[Any], labels: NDArray[Any], spec: dict[str, Any]) -> Arrays:
@@ -101,6 +127,9 @@ def _usps(images: NDArray[Any], labels: NDArray[Any], spec: dict[str, Any]) -> A
         raise DamagedError(f"holds pixels above {FULL_INK['usps']}")
     if np.bincount(labels, minlength=10).tolist() != spec["classes"]:
         raise DamagedError("does not hold the known number of examples of each class")
+    content = images.astype("<u2").tobytes() + labels.tobytes()
+    if hashlib.sha256(content).hexdigest() != spec["sha256_arrays"]:
+        raise DamagedError("does not have the known SHA-256")
     return images, labels
 
 

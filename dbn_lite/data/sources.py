@@ -26,6 +26,7 @@ from . import formats
 from .formats import ARRAYS, DREAMED, Arrays, DamagedError
 
 PATIENCE = 4.0  # seconds that the mirrors have to show a sign of life
+DOWNLOAD_BYTES, DOWNLOAD_SECONDS = 1 << 26, 1800.0  # for one file; the largest has ten million bytes
 
 Decoder = Callable[[bytes, dict[str, Any]], Arrays]
 
@@ -49,20 +50,34 @@ class NotFetchedError(InputError):
 def find(name: str) -> Path:
     """Name the folder of a data set: in DBN_LITE_DATA, else in the cache, fetched if it is not there yet.
 
-    Raises InputError if DBN_LITE_DATA is no folder, and what `fetch` raises.
+    Raises InputError if DBN_LITE_DATA leads to no data set at all, and what `fetch` raises.
     """
     folder = _place(name)
-    absent = [file for file in _readers(name) if not (folder / file).is_file()]
+    absent = [file for file in _readers(name) if not os.path.isfile(folder / file)]
     return fetch(name) if absent and folder == _cached(name) else folder
 
 
 def _place(name: str) -> Path:
     if name == "dreamed":
         return shipped(DREAMED).parent
-    own = os.environ.get("DBN_LITE_DATA")
-    if own and not Path(own).is_dir():
-        raise InputError(f"DBN_LITE_DATA is {own}, no folder as seen from {Path.cwd()}; correct or unset it.")
-    return Path(own) / name if own and (Path(own) / name).is_dir() else _cached(name)
+    if own := os.environ.get("DBN_LITE_DATA"):
+        if not os.path.isdir(own):
+            raise InputError(f"DBN_LITE_DATA is {own}, no folder as seen from {Path.cwd()}; correct or unset it.")
+        if found := _within(Path(own), name):
+            return found
+        if not any(_within(Path(own), other) for other in ("mnist", "usps")):
+            raise InputError(f"DBN_LITE_DATA is {own}, which holds neither mnist/ nor usps/; correct or unset it.")
+    return _cached(name)
+
+
+def _within(own: Path, name: str) -> Path | None:
+    """The folder of a data set in one's own: called after it, or that folder itself, or as torchvision lays it out."""
+    if (own / name).is_dir():
+        return own / name
+    stored = ["usps.npz"] if name == "usps" else registry()[name]["files"]
+    files = [*stored, *(file.removesuffix(".gz") for file in stored)]
+    places = (own, own / "MNIST" / "raw") if name == "mnist" else (own,)
+    return next((place for place in places if any((place / file).is_file() for file in files)), None)
 
 
 def _cached(name: str) -> Path:
@@ -155,16 +170,20 @@ def fetch(name: str) -> Path:
 
 def _fetch(name: str, missing: list[str], folder: Path) -> None:
     entry = registry()[name]
-    if not _online([mirror + next(iter(entry["files"])) for mirror in entry["mirrors"]]):
-        raise NotFetchedError(_advice(name, "no mirror answers"))
+    if why := _offline([mirror + next(iter(entry["files"])) for mirror in entry["mirrors"]]):
+        raise NotFetchedError(_advice(name, f"no mirror answers ({why})"))
     _make(folder)
     if name == "usps":
         arrays = sum((_download(name, file, formats.libsvm)[1] for file in entry["files"]), ())
         stored: dict[str, Any] = dict(zip(ARRAYS, arrays, strict=True))
         return atomic_write(folder / "usps.npz", lambda out: np.savez_compressed(out, **stored))
     for file in missing:
-        raw, _ = _download(name, file, lambda raw, spec: (formats.idx(formats.gunzip(raw), spec),))
+        raw, _ = _download(name, file, _gunzipped)
         atomic_write(folder / file, partial(_write, raw))
+
+
+def _gunzipped(raw: bytes, spec: dict[str, Any]) -> Arrays:
+    return (formats.idx(formats.gunzip(raw, formats.idx_bytes(spec)), spec),)
 
 
 def _write(content: bytes, out: BinaryIO) -> None:
@@ -189,7 +208,7 @@ def _download(name: str, file: str, decode: Decoder) -> tuple[bytes, Arrays]:
         except DamagedError as error:
             faults[mirror] = f"what {mirror} sends {error}"
         except OSError as error:  # every failure that requests reports is one
-            faults[mirror] = f"{mirror} fails with {type(error).__name__}"
+            faults[mirror] = f"{mirror} fails: {cause(error)}"
     raise NotFetchedError(_advice(name, f"{file} cannot be fetched ({', '.join(faults.values())})"))
 
 
@@ -199,8 +218,22 @@ def _advice(name: str, reason: str) -> str:
     return f"{name} is not at hand and {reason}: try again with a network, or {holder}{dreamed}."
 
 
-def _online(urls: list[str]) -> bool:
-    """Ask all urls at once whether anything answers, waiting no longer than PATIENCE.
+def cause(error: BaseException) -> str:
+    """What an error of the network began with, in one line: what is wrapped around it says less with every layer."""
+    seen = {id(error)}
+    while True:
+        around = (error.__cause__, error.__context__, getattr(error, "reason", None), *error.args)
+        inner = next((e for e in around if isinstance(e, BaseException) and id(e) not in seen), None)
+        if inner is None:
+            break
+        seen.add(id(inner))
+        error = inner
+    words = (error.strerror if isinstance(error, OSError) and error.strerror else str(error)) or type(error).__name__
+    return " ".join(words.rpartition(" object at 0x")[2].split())[:200].rstrip(".")
+
+
+def _offline(urls: list[str]) -> str:
+    """Ask all urls at once whether anything answers, waiting no longer than PATIENCE: why not, or nothing.
 
     A page in a browser asks no other host. In threads, because neither a look-up of a name nor a host of many
     addresses keeps to a time limit.
@@ -209,29 +242,48 @@ def _online(urls: list[str]) -> bool:
         return False
     import requests
 
-    answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
+    answers: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def ask(url: str) -> None:
         try:
             requests.head(url, timeout=PATIENCE)
-            answers.put(True)
-        except requests.RequestException:
-            answers.put(False)
+            answers.put("")
+        except Exception as error:  # of a certificate's file or a proxy's address it need not be one of requests'
+            answers.put(cause(error))
 
     for url in urls:
         threading.Thread(target=ask, args=(url,), daemon=True).start()
-    until = time.monotonic() + PATIENCE
+    until, first = time.monotonic() + PATIENCE, ""
     try:
-        return any(answers.get(timeout=max(0.0, until - time.monotonic())) for _ in urls)
+        for _ in urls:
+            if not (why := answers.get(timeout=max(0.0, until - time.monotonic()))):
+                return ""
+            first = first or why
     except queue.Empty:
-        return False
+        pass
+    return first or f"none within {PATIENCE:g} seconds"
+
+
+class _Bounded(io.BytesIO):
+    """Takes no more bytes, and no longer, than a file of a data set may need."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.until = time.monotonic() + DOWNLOAD_SECONDS
+
+    def write(self, chunk: Any) -> int:
+        if self.tell() + len(chunk) > DOWNLOAD_BYTES:
+            raise DamagedError(f"is more than {DOWNLOAD_BYTES} bytes")
+        if time.monotonic() > self.until:
+            raise DamagedError(f"takes longer than {DOWNLOAD_SECONDS:g} seconds")
+        return super().write(chunk)
 
 
 def _get(url: str) -> bytes:
     import pooch
     from tqdm import tqdm
 
-    content = io.BytesIO()
+    content = _Bounded()
     # total: the downloader sets the true one, but takes a bar of none for no bar
     bar = tqdm(desc=url.rpartition("/")[2], total=1, unit="B", unit_scale=True)
     with bar:

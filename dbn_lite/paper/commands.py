@@ -10,44 +10,55 @@ from pathlib import Path
 from typing import Any
 
 from .. import backend, data, store
-from ..data.commands import SETS, Adder
+from ..data.commands import SETS
 from ..errors import InputError
-from ..files import atomic_write, expect_writable
+from ..files import atomic_write, expect_folder, expect_writable
 
 GO_ON = "stopped; the same command goes on from what is finished."
 
 
-def add_to(add: Adder) -> None:
-    """Add this wing's commands."""
-    of_reproduce = add("reproduce", _reproduce, "the scoreboard: the paper's numbers beside ours, and figures 6 to 9")
-    of_reproduce.add_argument("--out", type=Path, default=Path("reproduced"), metavar="DIR", help="of the figures")
-    of_reproduce.add_argument("--runs", type=Path, metavar="DIR", help="record and use the runs there, paper-seedN")
-    of_reproduce.add_argument("--from-scratch", action="store_true", help="train three seeds first, in --runs (hours)")
-    of_reproduce.add_argument("--data", default="mnist", help=f"{SETS} (default: %(default)s, as in the paper)")
+def add_reproduce(parser: argparse.ArgumentParser) -> None:
+    """Add its options."""
+    parser.set_defaults(command=_reproduce)
+    parser.add_argument("--out", type=Path, default=Path("reproduced"), metavar="DIR", help="of the figures")
+    parser.add_argument("--runs", type=Path, metavar="DIR", help="record and use the runs there, paper-seedN")
+    parser.add_argument("--from-scratch", action="store_true", help="train three seeds first, in --runs (hours)")
+    parser.add_argument("--data", default="mnist", help=f"{SETS} (default: %(default)s, as in the paper)")
 
-    help = "an experiment of section 6 that takes hours; it can be resumed"
-    of_experiment = add("experiment", _experiment, help, GO_ON)
-    of_experiment.add_argument("name", choices=("k-effect", "left-running"))
-    of_experiment.add_argument("runs", nargs="+", metavar="RUN", help="folder of a finished run of the paper preset")
-    of_experiment.add_argument("--data", default="mnist", help=SETS)
-    of_experiment.add_argument("--epochs", type=int, default=None, help="of left-running (default: 100)")
-    of_experiment.add_argument("--out", type=Path, required=True, metavar="DIR", help="of the runs and the record")
 
-    of_cure = add("cure", _cure, "teach a net that dreams of empty pages to stay at digits (chapter 7)")
-    of_cure.add_argument("net", metavar="NET.npz")
-    of_cure.add_argument("--data", default="auto", help=SETS)
-    of_cure.add_argument("--out", type=Path, required=True, metavar="CURED.npz")
+def add_experiment(parser: argparse.ArgumentParser) -> None:
+    """Add its options."""
+    parser.set_defaults(command=_experiment, when_stopped=GO_ON)
+    parser.add_argument("name", choices=("k-effect", "left-running"))
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="folder of a finished run of the paper preset")
+    parser.add_argument("--data", default="mnist", help=SETS)
+    parser.add_argument("--epochs", type=int, default=None, help="of left-running (default: 100)")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="of the runs and the record")
 
-    of_bench = add("bench", _bench, "seconds a mini-batch, as a ratio to the matrix products alone")
-    of_bench.add_argument("--out", type=Path, default=None, metavar="FILE.json", help="also write all rows there")
 
-    of_table1 = add("table1", _table1, "table 1 of the paper: all rows as recorded, or some run again", GO_ON)
-    of_table1.add_argument("rows", nargs="*", metavar="ROW", help="run this row (default: print what is recorded)")
-    of_table1.add_argument("--data", default="auto", help=SETS)
-    of_table1.add_argument("--seed", type=int, default=0)
-    of_table1.add_argument("--size", type=int, default=None, help="images or epochs (default: the full size)")
-    of_table1.add_argument("--state", type=Path, default=None, metavar="DIR", help="keep there what is finished")
-    of_table1.add_argument("--out", type=Path, default=None, metavar="FILE.json", help="record there")
+def add_cure(parser: argparse.ArgumentParser) -> None:
+    """Add its options."""
+    parser.set_defaults(command=_cure)
+    parser.add_argument("net", metavar="NET.npz")
+    parser.add_argument("--data", default="auto", help=SETS)
+    parser.add_argument("--out", type=Path, required=True, metavar="CURED.npz")
+
+
+def add_bench(parser: argparse.ArgumentParser) -> None:
+    """Add its options."""
+    parser.set_defaults(command=_bench)
+    parser.add_argument("--out", type=Path, default=None, metavar="FILE.json", help="also write all rows there")
+
+
+def add_table1(parser: argparse.ArgumentParser) -> None:
+    """Add its options."""
+    parser.set_defaults(command=_table1, when_stopped=GO_ON)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help="run this row (default: print what is recorded)")
+    parser.add_argument("--data", default="auto", help=SETS)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--size", type=int, default=None, help="images or epochs (default: the full size)")
+    parser.add_argument("--state", type=Path, default=None, metavar="DIR", help="keep there what is finished")
+    parser.add_argument("--out", type=Path, default=None, metavar="FILE.json", help="record there")
 
 
 def _reproduce(a: argparse.Namespace) -> dict[str, Any]:
@@ -58,6 +69,7 @@ def _reproduce(a: argparse.Namespace) -> dict[str, Any]:
     if a.from_scratch:
         a.when_stopped = GO_ON
     dataset, folder = data.load(a.data), a.runs
+    expect_folder(a.out)
     if a.from_scratch:
         folder = folder or Path("runs")
         runs.train_and_record(folder, dataset, progress=not a.json)
@@ -101,7 +113,7 @@ def _cure(a: argparse.Namespace) -> dict[str, Any]:
     from .cure import N_BATCHES, cure
 
     net, before, dataset = store.load(a.net), store.read_meta(a.net), data.load(a.data)
-    expect_writable(a.out)
+    expect_writable(a.out, a.net)
     seed = before.get("seed", 0)  # its own: the mini-batches of its first stages
     about = {"data": dataset.name, "mini_batches": N_BATCHES, "seed": seed}
     kept = {name: before[name] for name in ("preset", "seed", "data", "backend") if name in before}

@@ -40,8 +40,9 @@ def cure(net: DBN, dataset: Dataset, seed: int = 0, n_batches: int = N_BATCHES, 
     cured = from_arrays({name: ops.to_numpy(a) for name, a in net.arrays().items()})
     learner, rng = UpDown(cured, size, n_wandering=round(SHARE * size)), ops.random(seed, "cure")
     order = np.random.default_rng([seed, 4]).permutation(len(images) // size)
-    for batch in tqdm(np.resize(order, n_batches), desc="wandering", unit="mini-batch", disable=not progress):
-        rows = slice(batch * size, (batch + 1) * size)
-        settings = stage.n_gibbs, stage.learning_rate[0], stage.momentum[1], stage.weight_decay
-        learner.step(images[rows], targets[rows], rng, *settings)
+    settings = stage.n_gibbs, stage.learning_rate[0], stage.momentum[1], stage.weight_decay
+    with tqdm(np.resize(order, n_batches), desc="wandering", unit="mini-batch", disable=not progress) as batches:
+        for batch in batches:
+            rows = slice(batch * size, (batch + 1) * size)
+            learner.step(images[rows], targets[rows], rng, *settings)
     return cured

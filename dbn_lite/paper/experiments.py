@@ -16,10 +16,12 @@ import numpy as np
 from .. import provenance, store, train
 from ..dataset import Dataset
 from ..errors import InputError
+from ..files import NUMBER, expect_folder, whole
 from ..presets import Preset, preset_named
 from . import record
 
 RAISED, KEPT = "3, 6, 10", "3, 3, 3"  # the arms, as the record calls them
+OF_EFFECT = {"ends": {RAISED: {"*": NUMBER}, KEPT: {"*": NUMBER}}, "rows": [{"seed": whole()}]}
 LAST = 5  # epochs that the figure at the end is a mean over
 
 
@@ -32,6 +34,7 @@ def k_effect(runs: Sequence[str | Path], dataset: Dataset, out: str | Path, prog
     again, it goes on where it stopped, and what is recorded there of other seeds stays. Raises InputError for a folder
     of no such run on this data, and for two of one seed.
     """
+    expect_folder(out)
     paper, seeds = preset_named("paper"), [_seed_of(run, dataset) for run in runs]
     if len(set(seeds)) < len(seeds):
         raise InputError(f"the runs have the seeds {seeds}; give one of each seed.")
@@ -41,8 +44,9 @@ def k_effect(runs: Sequence[str | Path], dataset: Dataset, out: str | Path, prog
     control = replace(paper, name=KEPT, stages=(*paper.stages[: at[1]], *kept))
     over = {stage.name for stage in paper.stages[at[0] : until]}
     path = Path(out) / "k-effect.json"
-    before: dict[str, Any] = record.read(path) if path.is_file() else {"ends": {RAISED: {}, KEPT: {}}, "rows": []}
-    ends = {arm: {s: e for s, e in of.items() if int(s) not in seeds} for arm, of in before["ends"].items()}
+    nothing: dict[str, Any] = {"ends": {RAISED: {}, KEPT: {}}, "rows": []}
+    before = record.read(path, OF_EFFECT) if path.exists() else nothing
+    ends = {arm: {s: e for s, e in of.items() if s not in map(str, seeds)} for arm, of in before["ends"].items()}
     rows = [row for row in before["rows"] if row["seed"] not in seeds]
     result: dict[str, Any] = {"ends": ends}
     for folder, seed in zip(map(Path, runs), seeds, strict=True):
@@ -65,6 +69,7 @@ def left_running(
     run and the record, left-running.json, are in the folder `out`; called again, it goes on where it stopped. Raises
     InputError like `k_effect`.
     """
+    expect_folder(out)
     paper, seed, out = preset_named("paper"), _seed_of(folder, dataset), Path(out)
     at = len(paper.stages) - 1
     last = replace(
@@ -89,7 +94,8 @@ def left_running(
 
 def _seed_of(folder: str | Path, dataset: Dataset) -> int:
     about = store.read_meta(Path(folder) / "net.npz")
-    if str(about.get("data")).split(",")[0] != dataset.name or about.get("preset") != preset_named("paper").as_json():
+    data, preset = str(about.get("data")).split(",")[0], about.get("preset")
+    if data != dataset.name or preset != preset_named("paper").as_json() or "seed" not in about:
         raise InputError(f"{folder} is no run of the paper preset on {dataset.name}; give the folder of one.")
     return int(about["seed"])
 

@@ -13,6 +13,7 @@ from .. import backend, data, provenance, store
 from ..dataset import Dataset
 from ..dbn import DBN, down_pass, memory_step, up_pass
 from ..errors import InputError
+from ..files import NUMBER, TEXT
 from ..rbm import softplus
 from ..study import ais
 from .record import read, write
@@ -24,6 +25,7 @@ PUBLISHED = (
     ("deep belief net of two hidden layers, lower bound", -85.97, "salakhutdinov2009deep"),
     ("deep Boltzmann machine, 500 and 1,000 hidden units, lower bound", -84.62, "salakhutdinov2009deep"),
 )
+OF_NETS = {"settings": {"*": NUMBER}, "rows": [{"net": TEXT, "seconds": NUMBER}]}
 SETTINGS = {"chains": 64, "betas": 3000, "plain_betas": 800, "gibbs_steps": 100, "passes": 3, "seed": 0}
 
 
@@ -127,7 +129,7 @@ def record(paths: Sequence[str | Path], out: str | Path, settings: dict[str, int
     Raises InputError if those were measured with other settings, for the record names only one.
     """
     dataset, out = data.load("mnist"), Path(out)
-    before: dict[str, Any] = read(out) if out.is_file() else {"settings": settings, "rows": []}
+    before: dict[str, Any] = read(out, OF_NETS) if out.exists() else {"settings": settings, "rows": []}
     kept = [row for row in before["rows"] if row["net"] not in [Path(path).stem for path in paths]]
     if kept and before["settings"] != settings:
         raise InputError(f"{out} keeps nets measured with other settings; measure these again too, or name a new file.")

@@ -10,13 +10,32 @@ import numpy as np
 
 from .. import backend, provenance, store, train
 from ..dataset import Dataset
-from ..dbn import DBN, from_arrays, label_log_probs, predict, sampled_log_probs
+from ..dbn import DBN, label_log_probs, predict, sampled_log_probs
 from ..errors import InputError
-from ..files import atomic_write
+from ..files import MAYBE, NUMBER, TEXT, TRUTH, Kind, atomic_write, fault, read_json, whole
+from ..train.folder import RunFolder
 
 PASSES = 20  # stochastic up-passes that section 6.2 averages over
 GIBBS_TRIES = 5  # repetitions of the read-out by Gibbs sampling
 ERRORS = ("train_error", "validation_error", "test_error")
+ANY: dict[str, Any] = {"rows": [{}]}
+READ_OUTS = {
+    "deterministic": NUMBER, "stochastic": [NUMBER], "average-p": NUMBER, "average-log-p": NUMBER, "gibbs": [NUMBER],
+}  # fmt: skip
+OF_RUN = {
+    "seed": whole(), "finished": TRUTH, "settings": {"data": TEXT}, "test_images": whole(1), "seconds": NUMBER,
+    "greedy_test_errors": MAYBE, "best_test_errors": MAYBE, "final_test_errors": MAYBE, "best_validation_error": MAYBE,
+    "predictions?": {"final": Kind("null or digits", lambda v: v is None or (isinstance(v, str) and v.isdecimal()))},
+    "close_calls": MAYBE, "read_outs": Kind("null or errors", lambda v: v is None or not fault(v, READ_OUTS)),
+    "rows": [{"stage": TEXT, "epoch": whole(1), "validation_error?": MAYBE}],
+}  # fmt: skip
+OF_CHECKPOINT = {
+    "settings": {
+        "data": TEXT, "seed": whole(), "backend": TEXT,
+        "preset": {"stages": [{"layer": whole()}], "batch_size": whole(1)},
+    },
+    "stage_index": whole(),
+}  # fmt: skip
 
 
 def of_run(folder: str | Path, dataset: Dataset, commit: str | None = None) -> dict[str, Any]:
@@ -30,8 +49,9 @@ def of_run(folder: str | Path, dataset: Dataset, commit: str | None = None) -> d
     """
     folder = Path(folder)
     arrays, state = store.load_arrays(folder / "checkpoint.npz")
-    if "settings" not in state:
-        raise InputError(f"{folder / 'checkpoint.npz'} is of no run; give the folder of `dbn-lite train --out`.")
+    if why := fault(state, OF_CHECKPOINT, "its description"):
+        checkpoint = folder / "checkpoint.npz"
+        raise InputError(f"{checkpoint} is of no run ({why}); give the folder of `dbn-lite train --out`.")
     settings = state["settings"]
     if settings["data"].split(",")[0] != dataset.name:
         raise InputError(f"{folder} is a run on {settings['data']}; record it with that data, not {dataset.name}.")
@@ -58,7 +78,7 @@ def _nets(folder: Path, checkpoint: dict[str, np.ndarray], greedy_over: bool) ->
     final = folder / "net.npz"
     return {
         "greedy": store.load(folder / "greedy.npz") if greedy_over else None,
-        "best": from_arrays(best) if best else None,
+        "best": store.net_of(best, folder / "checkpoint.npz") if best else None,
         "final": store.load(final) if final.is_file() else None,
     }
 
@@ -85,8 +105,16 @@ def _worth(
 
 def epochs(folder: str | Path) -> list[dict[str, Any]]:
     """Every epoch that a run has logged, with every kind of error in percent, None where it was not measured."""
-    rows = map(json.loads, (Path(folder) / "log.jsonl").read_text(encoding="utf-8").splitlines())
+    rows = expect_validated(RunFolder(folder).read_log(), Path(folder) / "log.jsonl")
     return [row | {name: round(row[name], 4) if name in row else None for name in ERRORS} for row in rows]
+
+
+def expect_validated(rows: list[dict[str, Any]], path: Path) -> list[dict[str, Any]]:
+    """The rows; raises InputError, naming the file that they are from, unless each epoch of up-down was validated."""
+    for row in rows:
+        if row["stage"].startswith("up-down") and row.get("validation_error") is None:
+            raise InputError(f"{path} has an epoch of {row['stage']} without a validation error; record the run again.")
+    return rows
 
 
 def _digits(guesses: dict[str, np.ndarray | None]) -> dict[str, str | None]:
@@ -138,14 +166,7 @@ def write(result: dict[str, Any], path: str | Path) -> None:
     atomic_write(path, lambda file: file.write(f"{{\n {text}\n}}\n".encode()))
 
 
-def read(path: str | Path) -> dict[str, Any]:
-    """Read a record; raises InputError, naming the file, for what is none."""
-    try:
-        result = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {path} ({error.strerror}); give the path of a recorded result.") from error
-    except ValueError as error:
-        raise InputError(f"{path} is no JSON file; record the run again.") from error
-    if not isinstance(result, dict) or not isinstance(result.get("rows"), list):
-        raise InputError(f"{path} has no list of rows; record the run again.")
+def read(path: str | Path, schema: dict[str, Any] = ANY) -> dict[str, Any]:
+    """Read a record; raises InputError, naming the file, for what is none, or not one as `schema` says."""
+    result: dict[str, Any] = read_json(path, schema, "a record")
     return result

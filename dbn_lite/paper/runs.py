@@ -22,8 +22,17 @@ def results_folder() -> Path:
 
 def recorded_runs(folder: str | Path, data: str = "mnist") -> list[dict[str, Any]]:
     """The records of the paper preset in a folder that are on `data`, by seed; raises InputError for a damaged one."""
-    runs = [record.read(path) for path in Path(folder).glob("paper-seed*.json")]
+    runs = [_read(path) for path in Path(folder).glob("paper-seed*.json")]
     return sorted((r for r in runs if r["settings"]["data"].split(",")[0] == data), key=lambda r: r["seed"])
+
+
+def _read(path: Path) -> dict[str, Any]:
+    run = record.read(path, record.OF_RUN)
+    record.expect_validated(run["rows"], path)
+    measured = ("greedy_test_errors", "best_test_errors", "final_test_errors", "best_validation_error", "read_outs")
+    if run["finished"] and (lacking := [name for name in measured if run[name] is None]):
+        raise InputError(f"{path} is not the record of a finished run (no {lacking[0]}); record the run again.")
+    return run
 
 
 def chosen(runs: Sequence[dict[str, Any]]) -> dict[str, Any] | None:

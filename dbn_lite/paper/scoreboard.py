@@ -12,9 +12,13 @@ import numpy as np
 from .. import store
 from ..dataset import Dataset
 from ..dbn import predict
+from ..errors import InputError
+from ..files import NUMBER, TEXT, TRUTH, fault, whole
 from . import record
 
 UNTOLD = "no recorded run"
+OF_EFFECT = {"ends": {"*": {"*": NUMBER}}, "rows": [{}]}
+OF_LEFT = {"settings": {"seed": whole()}, "rows": [{"test_error": NUMBER}]}
 AVERAGES = {"p": "average-p", "log p": "average-log-p"}
 
 # Number, claim, what the paper reports (section 6; 12 is counted from figure 1).
@@ -68,6 +72,8 @@ def measure(path: Path, greedy_path: Path | None, dataset: Dataset) -> dict[str,
     net, about, labels = store.load(path), store.read_meta(path), dataset.test_labels
     preset = about.get("preset")
     stages = preset.get("stages", []) if isinstance(preset, dict) else []
+    if why := fault(stages, [{"all_images": TRUTH, "name": TEXT}], "preset.stages"):
+        raise InputError(f"{path} cannot be used: {why}; train it or fetch it again.")
     reached = about.get("last_epoch", {}).get("stage")
     untied = sum(a.size for name, a in net.arrays().items() if not name.endswith("biases"))
     found = record.of_net(net, dataset.test_images, labels) | {
@@ -147,12 +153,14 @@ def _over_experiments(runs: Sequence[dict[str, Any]], results: Path) -> dict[int
     ends = [after for run in runs if len(after := stage_ends(run["rows"])) == 3]
     texts = [" → ".join(f"{np.mean(stage):.2f}" for stage in zip(*ends, strict=True)) + " %"] if ends else []
     if (results / "k-effect.json").is_file():
-        texts.append(control_in_words(record.read(results / "k-effect.json")))
+        texts.append(control_in_words(record.read(results / "k-effect.json", OF_EFFECT)))
     band = UNTOLD
     if (results / "left-running.json").is_file():
-        left = record.read(results / "left-running.json")
+        left = record.read(results / "left-running.json", OF_LEFT)
         tests = [row["test_error"] for row in left["rows"]]
-        band = f"{min(tests):.2f} to {max(tests):.2f} % in {len(tests)} epochs {_of_seeds(left['settings']['seed'])}"
+        if tests:
+            seeds = _of_seeds(left["settings"]["seed"])
+            band = f"{min(tests):.2f} to {max(tests):.2f} % in {len(tests)} epochs {seeds}"
     return {6: "; ".join(texts) or UNTOLD, 10: band}
 
 

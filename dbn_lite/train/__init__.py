@@ -93,11 +93,14 @@ class Run:
         self._settings = self.settings()
         n_all = len(dataset.train_images)
         self.progress = Progress(preset, self.net.sizes, len(self.split.train_images), n_all)
-        if self.folder.open(resume):
-            self._restore()
-        else:
-            self._begin()
-            self._save()
+        with self.folder.alone():
+            if self.folder.open(resume):
+                self.folder.sweep()
+                self._restore()
+            else:
+                self.folder.sweep()
+                self._begin()
+                self._save()
 
     @property
     def out(self) -> Path:
@@ -112,8 +115,8 @@ class Run:
 
     def settings(self) -> dict[str, Any]:
         """What must be the same for a checkpoint to be of this run."""
-        crc = zlib.crc32(self.dataset.train_images.data)
-        data = f"{self.dataset.name}, {len(self.dataset.train_images)} images, crc {crc:08x}"
+        crc, labels = (zlib.crc32(a.data) for a in (self.dataset.train_images, self.dataset.train_labels))
+        data = f"{self.dataset.name}, {len(self.dataset.train_images)} images, crc {crc:08x}, labels {labels:08x}"
         return {"preset": self.preset.as_json(), "seed": self.seed, "data": data, "backend": backend.current().name}
 
     def skip_to(self, stage_index: int, net: DBN) -> None:
@@ -122,8 +125,9 @@ class Run:
         self._take_best()
         self.best_error = error_percent(self.net, self.split.validation_images, self.split.validation_labels)
         self.stage_index = stage_index
-        self._begin()
-        self._save()
+        with self.folder.alone():
+            self._begin()
+            self._save()
 
     def train(self, progress: bool = True) -> DBN:
         """Go through all that is left; returns the final net, on disk as net.npz.
@@ -133,12 +137,14 @@ class Run:
         self.interrupted = False
         self.bar = self.progress.bar(self.stage_index, self.epoch, self.batch, progress)
         quiet = np.errstate(over="ignore", invalid="ignore")  # what they would warn of is found and told below
-        with self.bar, _interrupts(self), quiet:
+        with self.folder.alone(), self.bar, _interrupts(self), quiet:
             while stage := self.stage:
                 while not self._finished(stage):
                     self._run_epoch(stage)
                 self._end(stage)
-        return self.folder.load_net("net")
+            if not self.folder.has_net("net"):  # somebody has deleted it, but the checkpoint is whole
+                self.folder.save_net("net", self.net, self.meta())
+            return self.folder.load_net("net")
 
     def _begin(self) -> None:
         """Set up the learner of the stage under way."""
@@ -232,8 +238,8 @@ class Run:
         self.log.append(row)
 
     def _take_best(self) -> None:
-        for name, a in self.net.arrays().items():
-            a[...] = backend.current().asarray(self.best[name])
+        best = {f"best.{name}": a for name, a in self.best.items()}
+        self._copy_in(best, {f"best.{name}": a for name, a in self.net.arrays().items()})
 
     def _lap(self, clock: float) -> float:
         now = time.monotonic()
@@ -284,15 +290,36 @@ class Run:
         saved, meta = self.folder.load_checkpoint(self._settings)
         for name, value in meta.items():
             setattr(self, name, value)
+        self._check_position()
         self.saved = time.monotonic()
         self.best = {name.removeprefix("best."): a for name, a in saved.items() if name.startswith("best.")}
         self._copy_in(saved, self._parameters(self.stage))  # first what a learner is made from ...
         self._begin()
         self._copy_in(saved, self._state())  # ... then what it had made of it
 
+    def _check_position(self) -> None:
+        """Refuse, with InputError, to stand where no run of this preset can stand."""
+        stage, stages, reached = self.stage, self.preset.stages, self.log[len(self.log) - self.epoch :]
+        images = self.dataset.train_images if stage and stage.all_images else self.split.train_images
+        last, n_batches = stage.epochs if stage else 0, len(images) // self.preset.batch_size if stage else 0
+        if self.stage_index > len(stages) or self.epoch > last or self.batch > n_batches * (self.epoch < last):
+            raise self.folder.unusable(f"it has no stage {self.stage_index}, epoch {self.epoch}, batch {self.batch}")
+        known, earlier = [(row["stage"], row["epoch"]) for row in reached], {s.name for s in stages[: self.stage_index]}
+        strange = any(row["stage"] not in earlier for row in self.log[: max(0, len(self.log) - self.epoch)])
+        right = known == [(stage.name, i + 1) for i in range(self.epoch)] if stage else bool(self.log)
+        if strange or not right:
+            raise self.folder.unusable("its log is not of the epochs that it has behind it")
+        if stage and stage.until_matched and reached and "train_error" not in reached[-1]:
+            raise self.folder.unusable("its log has no training error to match")
+        if self.batch:
+            try:
+                backend.current().random(self.seed).state = self.rng_state
+            except (KeyError, TypeError, ValueError, OverflowError) as error:
+                raise self.folder.unusable("its random numbers stand nowhere") from error
+
     def _copy_in(self, saved: dict[str, np.ndarray], arrays: dict[str, Array]) -> None:
         for name, a in arrays.items():
-            if name not in saved or saved[name].shape != a.shape:
+            if name not in saved or saved[name].shape != a.shape or saved[name].dtype.kind != "f":
                 raise InputError(
                     f"{self.folder.checkpoint} has no array {name} of shape {a.shape}; start again in another folder."
                 )
@@ -312,7 +339,7 @@ def _interrupts(run: Run) -> Iterator[None]:
 
     def ask(signum: int, frame: object) -> None:
         run.interrupted = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, before)
 
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any
 
 from ..presets import Preset, Stage
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 LAYOUT = "{desc} |{bar}| {percentage:3.0f} % [{elapsed}<{remaining}]"
 
@@ -22,6 +23,8 @@ class Progress:
 
     def bar(self, stage_index: int, epoch: int, batch: int, shown: bool) -> tqdm[Any]:
         """A bar for the whole preset that stands where the run does."""
+        from tqdm import tqdm  # a twentieth of a second that no other command should wait for
+
         tick = 0.2 if sys.stderr.isatty() else 10.0
         done = self.work(self.preset.stages[:stage_index])
         if stage_index < len(self.preset.stages):

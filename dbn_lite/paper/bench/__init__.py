@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from ... import presets, provenance
@@ -34,8 +35,11 @@ class Row:
         self.seconds: list[float] = []
         self.turns: list[float] = []
         self.last: dict[str, Any] = {}
-        command = [sys.executable, "-m", "dbn_lite.paper.bench.worker", stage, who, backend, json.dumps(sizes), *mode]
-        environment = os.environ | dict.fromkeys(THREADS, str(threads))
+        # -P: a numpy.py in the current folder is not NumPy; the library is found where it is
+        command = [sys.executable, "-P", "-m", "dbn_lite.paper.bench.worker"]
+        command += [stage, who, backend, json.dumps(sizes), *mode]
+        found = [str(Path(__file__).resolve().parents[3]), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = os.environ | dict.fromkeys(THREADS, str(threads)) | {"PYTHONPATH": os.pathsep.join(found)}
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (a pipe that nobody reads could fill)
         self.process: Any = subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True

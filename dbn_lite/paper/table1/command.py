@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ... import data, places
+from ...errors import InputError
+from ...files import expect_folder, expect_writable
 from . import record
 from .row import Job
 from .rows import ROWS, row_named
@@ -38,13 +41,19 @@ def run_rows(
 ) -> list[dict[str, Any]]:
     """Run rows one after the other, each from where it was stopped, and record them.
 
-    What is finished of a run is kept in `state` (by default beside the downloads). The records go to `out`; without
-    it, to the recorded rows if this is MNIST, and nowhere if it is not: no other data may pass for it.
+    What is finished of a run is kept in `state` (by default beside the downloads). The records go to `out`, and
+    nowhere without it. Raises InputError, before anything is run, for an `out` that is no such record, and for the one
+    that ships unless the rows are run on MNIST and in full: no trial may pass for it.
     """
     rows, digits = [row_named(name) for name in names], data.load(data_set)
     folder = state or places.cache_folder() / "table1"
-    if out is None and digits.name == "mnist":
-        out = recorded_at()
+    expect_folder(folder)
+    if out:
+        expect_writable(out)
+        record.read(out)
+        in_full = digits.name == "mnist" and all(size in (None, row.size) for row in rows)
+        if not in_full and out.exists() and recorded_at().exists() and os.path.samefile(out, recorded_at()):
+            raise InputError(f"{out} is what ships, of MNIST and in full; name another file for a trial.")
     found = []
     for row in rows:
         job = Job(folder / digits.name, row.size if size is None else size, seed, partial(_told, say, row.name))

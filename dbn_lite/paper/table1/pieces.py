@@ -12,7 +12,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ...errors import InputError
 from ...files import atomic_write
+from ...store import load_arrays
 
 Arrays = dict[str, Any]
 SAVE_EVERY = 20.0  # seconds between two states of a chain on disk
@@ -73,8 +75,9 @@ class Pieces:
         path = self.folder / f"{key}.npz"
         if not path.exists():
             return None
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
+        arrays: Arrays = load_arrays(path)[0]
+        if not {"spent"} <= arrays.keys():
+            raise InputError(f"{path} is no piece of a run; delete it.")
         self.spent[key] = arrays.pop("spent")
         return arrays
 

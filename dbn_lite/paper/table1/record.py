@@ -12,13 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from ... import provenance
+from ... import provenance, store
 from ...dataset import Dataset
 from ...errors import InputError
-from ...files import atomic_write
+from ...files import MAYBE, NUMBER, TEXT, atomic_write, read_json, whole
 from .row import Job, Outcome, Row
 
 UNTRIED = 255
+LINE = {
+    "name": TEXT, "error?": NUMBER, "size?": whole(1), "full_size?": whole(1), "cpu_seconds?": MAYBE, "unit?": TEXT,
+}  # fmt: skip
 
 
 def run(row: Row, digits: Dataset, job: Job) -> tuple[dict[str, Any], np.ndarray]:
@@ -55,7 +58,7 @@ def describe(row: Row, digits: Dataset, job: Job, outcome: Outcome) -> dict[str,
         "seconds": round(float(spent[:, 0].sum()), 1),
         "cpu_seconds": round(float(spent[:, 1].sum()), 1),
         "peak_mib": round(float(spent[:, 2].max(initial=0))),
-        "device": {**provenance.machine(), "threads": int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))},
+        "device": {**provenance.machine(), "threads": _threads()},
         "data": digits.name,
         "settings": outcome.settings,
         **outcome.notes,
@@ -65,17 +68,21 @@ def describe(row: Row, digits: Dataset, job: Job, outcome: Outcome) -> dict[str,
     }
 
 
+def _threads() -> int:
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    return int(told) if told.isdecimal() else os.cpu_count() or 1
+
+
 def write(path: Path, record: dict[str, Any], predictions: np.ndarray, order: Sequence[str]) -> None:
     """Put a record into the file at `path`, in this order of names, and its predictions into the .npz beside it."""
     rows = {row["name"]: row for row in read(path)} | {record["name"]: record}
     beside = path.with_name(f"{path.stem}-predictions.npz")
-    kept: dict[str, Any] = {}
-    if beside.exists():
-        with np.load(beside, allow_pickle=False) as file:
-            kept = dict(file)
+    kept: dict[str, Any] = store.load_arrays(beside)[0] if beside.exists() else {}
     kept[record["name"]] = predictions
     atomic_write(beside, lambda out: np.savez_compressed(out, **kept))
-    lines = ",\n".join(json.dumps(rows[name]) for name in order if name in rows)
+    known = [name for name in order if name in rows]
+    others = [name for name in rows if name not in known]  # somebody's own rows stay, after ours
+    lines = ",\n".join(json.dumps(rows[name]) for name in known + others)
     atomic_write(path, lambda out: out.write(f'{{"rows": [\n{lines}\n]}}\n'.encode()))
 
 
@@ -83,7 +90,7 @@ def read(path: Path) -> list[dict[str, Any]]:
     """The records in a file, none if there is no file yet."""
     if not path.exists():
         return []
-    rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    rows: list[dict[str, Any]] = read_json(path, {"rows": [LINE]}, "a record of table 1")["rows"]
     return rows
 
 
