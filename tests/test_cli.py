@@ -36,6 +36,7 @@ from dbn_lite.data import dreamed, formats, sources
 from dbn_lite.dbn import METHODS
 from dbn_lite.errors import InputError
 from dbn_lite.paper import cure, figures, scoreboard
+from dbn_lite.study import dreams
 
 TINY = preset(*greedy(4), up_down(2), layers=(40, 30, 60), batch_size=20)
 
@@ -464,12 +465,18 @@ def test_the_command_is_installed_under_its_name():
     assert entry.load() is cli.main
 
 
+def test_dreams_says_for_each_start_and_time_what_the_chains_show(call, random_net):
+    rows = call("dreams", random_net, "--data", "dreamed")["rows"]
+    assert [(row["start"], row["after"]) for row in rows] == [(s, n) for s in dreams.STARTS for n in (100, 1000)]
+    assert {row["faint"] + row["right"] + row["another"] for row in rows} == {100}
+
+
 def test_help_names_every_command(capsys):
     with pytest.raises(SystemExit) as stopped:
         cli.main(["--help"])
     assert stopped.value.code == 0
     shown = capsys.readouterr().out
-    commands = ("data", "train", "evaluate", "generate", "reproduce", "experiment", "bench", "table1", "info")
+    commands = ("data", "train", "evaluate", "generate", "reproduce", "experiment", "dreams", "bench", "table1", "info")
     assert all(re.search(rf"^ +{name}\b", shown, re.MULTILINE) for name in commands)
 
 

@@ -36,6 +36,14 @@ def add_experiment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="of the runs and the record")
 
 
+def add_dreams(parser: argparse.ArgumentParser) -> None:
+    """Add its options."""
+    parser.set_defaults(command=_dreams)
+    parser.add_argument("net", metavar="NET.npz")
+    parser.add_argument("--data", default="auto", help=SETS)
+    parser.add_argument("--seed", type=int, default=0)
+
+
 def add_cure(parser: argparse.ArgumentParser) -> None:
     """Add its options."""
     parser.set_defaults(command=_cure)
@@ -106,6 +114,19 @@ def _experiment(a: argparse.Namespace) -> dict[str, Any]:
     if len(a.runs) > 1:
         raise InputError(f"left-running takes one run, not {len(a.runs)}; give the folder of one.")
     return experiments.left_running(a.runs[0], dataset, a.out, a.epochs or 100, progress=progress)
+
+
+def _dreams(a: argparse.Namespace) -> dict[str, Any]:
+    from ..study import dreams
+
+    rows = dreams.measure(store.load(a.net), data.load(a.data), seed=a.seed)
+    if a.json:
+        return {"rows": rows}
+    return {
+        f"{r['start']}, {r['after']}": f"{r['faint']} faint, {r['right']} right, {r['another']} another, "
+        f"of {r['dreams']}; spread {r['spread']}, nearest training image {r['nearest']} of a test image's"
+        for r in rows
+    }
 
 
 def _cure(a: argparse.Namespace) -> dict[str, Any]:
