@@ -3,6 +3,16 @@
 The algorithm is in the modules beside this file: rbm, dbn, updown, train, and exact for nets that are small enough to
 count. The folders are wings: backend (array libraries), data (data sets), study (instruments), paper (the
 reproduction) and widgets (live figures).
+
+What is checked: everything that is handed in, for shape, type and range; what does not fit raises InputError, whose one
+sentence says what to do. Within a captured step on a GPU only shapes are.
+
+What is reproducible: the same seed gives the same bits with the same versions, the same array library and the same
+number of BLAS threads; a run that was stopped goes on to the bits that it would have had, and says so if the threads or
+the library are others than it began with. NumPy and CuPy differ in their last bits, and in their random numbers.
+
+What is thread-safe: functions, and objects that are not shared. Two threads may draw, read out and train at once, with
+the results that each would have alone; `use` chooses the array library for all of them.
 """
 
 from importlib import import_module

@@ -55,7 +55,7 @@ class Split:
 
 def floats(x: NDArray[Any], white: int) -> NDArray[np.float32]:
     """Divide integers by `white`: float32 (n, pixels), cast block by block and so without a second copy."""
-    return np.divide(x.reshape(len(x), -1), np.float32(white), dtype=np.float32)
+    return np.divide(np.ascontiguousarray(x.reshape(len(x), -1)), np.float32(white), dtype=np.float32)
 
 
 # What users hand in

@@ -18,7 +18,7 @@ import numpy as np
 from . import backend
 from .backend import Array
 from .dataset import check_images
-from .errors import InputError, whole
+from .errors import MOST, InputError, whole
 from .rbm import RBM, softplus
 
 METHODS = ("deterministic", "stochastic", "average-p", "average-log-p", "gibbs")
@@ -171,7 +171,11 @@ def predict(
     """
     if method not in METHODS:
         raise InputError(f"there is no read-out called {method!r}; choose one of {', '.join(METHODS)}.")
-    n_passes, n_gibbs, rng = whole("n_passes", n_passes), whole("n_gibbs", n_gibbs), backend.stream(rng, "predict")
+    n_passes, n_gibbs, rng = (
+        whole("n_passes", n_passes, most=MOST),
+        whole("n_gibbs", n_gibbs, most=MOST),
+        backend.stream(rng, "predict"),
+    )
     if method == "gibbs":
         scores = _read_out(net, images, lambda block: _gibbs_labels(net, block, n_gibbs, rng))
     elif method == "deterministic":
@@ -207,7 +211,7 @@ def start_from_noise(net: DBN, label: int | Sequence[int] | None, n: int, rng: b
     `label` is on in every state, or one of n labels in each; None gives all labels the same activity.
     Raises InputError for a label that the net does not have, or labels that are not one for each state.
     """
-    ops, n, rng = backend.current(), whole("n", n), backend.stream(rng, "generate")
+    ops, n, rng = backend.current(), whole("n", n, most=MOST), backend.stream(rng, "generate")
     labels: list[int] = [] if label is None else np.ravel(label).tolist()
     for one in labels:
         if type(one) is not int or not 0 <= one < net.n_labels:
@@ -229,7 +233,7 @@ def generate(net: DBN, label: int | None, n: int, steps: int = 300, rng: backend
 
     The label is clamped, or free where it is None. Each chain starts from an up-pass of random pixels.
     """
-    return evolve(net, label, n, every=whole("steps", steps), columns=2, rng=rng)[-1]
+    return evolve(net, label, n, every=whole("steps", steps, most=MOST), columns=2, rng=rng)[-1]
 
 
 def evolve(
@@ -245,7 +249,7 @@ def evolve(
     `label` is clamped, one for all chains or one for each, or free where it is None. Returns (columns, n, vis)
     probabilities; the first column is the start. Raises InputError for a bad label or count.
     """
-    n, every, columns = whole("n", n), whole("every", every), whole("columns", columns)
+    n, every, columns = (whole(*one, most=MOST) for one in (("n", n, 1), ("every", every, 1), ("columns", columns, 1)))
     ops, rng = backend.current(), backend.stream(rng, "generate")
     _expect_finite(net)
     penlab = start_from_noise(net, label, n, rng)

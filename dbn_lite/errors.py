@@ -11,12 +11,20 @@ class InputError(ValueError):
     """
 
 
-def whole(name: str, value: Any, least: int = 1) -> int:
-    """`value` as an int, if it is a whole number of at least `least`; raises InputError, naming it, if not."""
+MOST = 10**6  # chains, iterations, units: more is a slip, and would fill the memory or never end
+
+
+def whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
+    """`value` as an int, if it is a whole number of at least `least`; raises InputError, naming it, if not.
+
+    With `most` it must not be above that either.
+    """
     try:
         number = operator.index(value)
     except TypeError:
         number = None
     if number is None or isinstance(value, bool) or number < least:
         raise InputError(f"{name} is {value!r}; give a whole number of at least {least}.")
+    if most is not None and number > most:
+        raise InputError(f"{name} is {value!r}; give a whole number of at most {most}.")
     return number

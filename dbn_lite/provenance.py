@@ -32,6 +32,21 @@ def _version(package: str) -> str | None:
         return None
 
 
+def arithmetic() -> dict[str, Any]:
+    """What the last bits of a product depend on: the library that multiplies, and how many threads it may use."""
+    ops = backend.current()
+    if ops.name != "numpy":
+        return {"library": f"{ops.name} {ops.xp.__version__}", "threads": 1}
+    blas = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
+    asked = (os.environ.get(name, "") for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = next((int(n) for n in asked if n.isdecimal() and int(n)), cores)
+    return {
+        "library": f"{blas.get('name', 'NumPy')} {blas.get('version', np.__version__)}",
+        "threads": min(threads, cores),
+    }
+
+
 def machine() -> dict[str, Any]:
     """What the figures were measured on."""
     found: dict[str, Any] = {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count()}

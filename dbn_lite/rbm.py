@@ -17,7 +17,7 @@ import numpy as np
 
 from . import backend
 from .backend import Array
-from .errors import InputError, whole
+from .errors import MOST, InputError, whole
 
 ROUNDING = 1e-4  # what an activity may lie beyond 0 or 1: other libraries round in other ways
 
@@ -61,7 +61,7 @@ def random_rbm(n_vis: int, n_hid: int, seed: int, n_labels: int = 0, consumer: s
 
     Raises InputError for sizes below 1 and seeds below 0.
     """
-    ops, n_vis, n_hid = backend.current(), whole("n_vis", n_vis), whole("n_hid", n_hid)
+    ops, n_vis, n_hid = backend.current(), whole("n_vis", n_vis, most=MOST), whole("n_hid", n_hid, most=MOST)
     stream = np.random.default_rng([whole("seed", seed, 0), *consumer.encode()])
     W = stream.normal(scale=0.01, size=(n_vis, n_hid))
     return RBM(ops.asarray(W), ops.zeros(n_vis), ops.zeros(n_hid), n_labels)
@@ -70,7 +70,11 @@ def random_rbm(n_vis: int, n_hid: int, seed: int, n_labels: int = 0, consumer: s
 def _floats(numbers: Array) -> Array:
     """`numbers` as a float32 array of the backend, without a copy where it is that already."""
     try:
-        return backend.current().asarray(numbers)
+        kind = getattr(getattr(numbers, "dtype", None), "kind", None) or np.asarray(numbers).dtype.kind
+        if kind not in "fiub":
+            raise TypeError("its numbers are not real")
+        with np.errstate(over="ignore"):  # what overflows becomes infinite, and is no activity
+            return backend.current().asarray(numbers)
     except Exception as error:  # text, ragged rows, an array with a gradient or on another device
         kind = type(numbers).__name__
         raise InputError(f"a {kind} is no array of numbers here ({error}); convert it to one of NumPy's.") from error
@@ -98,7 +102,8 @@ def expect_step(
     `batch` has, for each array by name, the array and the shape that its learner was made for. What they hold is looked
     at on NumPy; within a captured graph of a GPU nothing can be.
     """
-    for name, (given, shape) in batch.items():
+    for name, (one, shape) in batch.items():
+        given = one if hasattr(one, "shape") else _floats(one)
         if np.shape(given) != shape:
             raise InputError(f"{name} have the shape {np.shape(given)}; give {shape}, one row for each case.")
         if backend.current().name == "numpy":
@@ -172,7 +177,7 @@ class ContrastiveDivergence:
     """
 
     def __init__(self, rbm: RBM, batch_size: int, persistent: bool = False, sample_visible: bool = False) -> None:
-        ops, batch_size = backend.current(), whole("batch_size", batch_size)
+        ops, batch_size = backend.current(), whole("batch_size", batch_size, most=MOST)
         self.rbm, self.batch_size = rbm, batch_size
         self.persistent, self.sample_visible = persistent, sample_visible
         self.v = ops.empty(2 * batch_size, rbm.n_vis)  # rows: data above, reconstruction below
@@ -197,7 +202,7 @@ class ContrastiveDivergence:
         The decay pulls the weights straight towards zero at the effective rate learning_rate / (1 - momentum).
         Raises InputError for data of another shape, n_gibbs below 1, or a rate, momentum or decay out of range.
         """
-        n_gibbs, rng = whole("n_gibbs", n_gibbs), backend.stream(rng, "states")
+        n_gibbs, rng = whole("n_gibbs", n_gibbs, most=MOST), backend.stream(rng, "states")
         ops, rbm, n = backend.current(), self.rbm, self.batch_size
         expect_step({"data": (data, (n, rbm.n_vis))}, learning_rate, momentum, weight_decay)
         v0, h0, v1, h1 = self.v[:n], self.h[:n], self.v[n:], self.h[n:]

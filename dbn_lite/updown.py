@@ -20,7 +20,7 @@ from __future__ import annotations
 from . import backend
 from .backend import Array
 from .dbn import DBN
-from .errors import InputError, whole
+from .errors import MOST, InputError, whole
 from .rbm import expect_step
 
 
@@ -41,7 +41,7 @@ class UpDown:
     def __init__(
         self, net: DBN, batch_size: int, sample_labels: bool = True, top_probs: bool = True, n_wandering: int = 0
     ) -> None:
-        batch_size, n_wandering = whole("batch_size", batch_size), whole("n_wandering", n_wandering, 0)
+        batch_size, n_wandering = whole("batch_size", batch_size, most=MOST), whole("n_wandering", n_wandering, 0)
         if n_wandering > batch_size:
             raise InputError(f"{n_wandering} of {batch_size} chains cannot wander; let 0 to {batch_size} of them.")
         ops, n = backend.current(), batch_size
@@ -99,7 +99,7 @@ class UpDown:
         Raises InputError for arrays of other shapes, for a rate, momentum or decay out of range, and for n_gibbs below
         1, or below 2 where chains wander: in one they would stand still.
         """
-        n_gibbs, rng = whole("n_gibbs", n_gibbs), backend.stream(rng, "states")
+        n_gibbs, rng = whole("n_gibbs", n_gibbs, most=MOST), backend.stream(rng, "states")
         if n_gibbs < 2 and len(self.wandering):
             raise InputError(f"chains do not wander in {n_gibbs} Gibbs iteration; take at least 2.")
         batch = {"data": (data, self.pvisprobs.shape), "targets": (targets, self.targets.shape)}

@@ -914,3 +914,24 @@ def test_what_cannot_be_trained_leaves_no_folder_behind(tmp_path, what, words):
     with pytest.raises(InputError, match=words):
         train.Run(what, SMALL, 0, tmp_path / "run")
     assert os.listdir(tmp_path) == []
+
+
+def test_a_run_that_goes_on_with_other_threads_says_so(tmp_path, monkeypatch, capsys):
+    """Its last bits will not be those of a run that was never stopped."""
+    train.Run(SHORT, SMALL, 0, tmp_path)
+    train.Run(SHORT, SMALL, 0, tmp_path, resume=True)
+    assert capsys.readouterr().err == ""
+    here = provenance.arithmetic()
+    monkeypatch.setattr(provenance, "arithmetic", lambda: here | {"threads": here["threads"] + 1})
+    train.Run(SHORT, SMALL, 0, tmp_path, resume=True)
+    told = capsys.readouterr().err
+    assert f"{here['threads']} threads, and goes on with" in told
+    assert "last bits will differ" in told
+
+
+@pytest.mark.parametrize(("named", "threads"), [("1", 1), ("0", None), ("x", None), ("999", None)])
+def test_the_threads_that_multiply_are_known(monkeypatch, named, threads):
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", named)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert provenance.arithmetic()["threads"] == (threads or cores)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
 import zlib
@@ -278,6 +279,7 @@ class Run:
         arrays |= {f"best.{name}": a for name, a in self.best.items()}
         fields = ("stage_index", "epoch", "batch", "rng_state", "log", "best_error", "seconds")
         meta = {"settings": self._settings} | {name: getattr(self, name) for name in fields}
+        meta["arithmetic"] = provenance.arithmetic()
         self.folder.save_checkpoint(arrays, meta)
         self.saved = time.monotonic()
         self.folder.write_log(self.log)
@@ -288,6 +290,16 @@ class Run:
     def _restore(self) -> None:
         """Go to where the checkpoint stands; raises InputError if it is of another configuration."""
         saved, meta = self.folder.load_checkpoint(self._settings)
+        began, here = meta.pop("arithmetic", None), provenance.arithmetic()
+        if began and began != here:
+            told = [
+                "{library}, {threads} threads".format(**{"library": "?", "threads": "?"} | a) for a in (began, here)
+            ]
+            print(
+                f"{self.out} began with {told[0]}, and goes on with {told[1]}: from here on its last bits will differ "
+                f"from those of a run that was never stopped; OPENBLAS_NUM_THREADS sets the threads.",
+                file=sys.stderr,
+            )
         for name, value in meta.items():
             setattr(self, name, value)
         self._check_position()

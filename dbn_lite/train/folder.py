@@ -22,7 +22,7 @@ ROW = {
 }  # fmt: skip
 POSITION = {
     "stage_index": whole(), "epoch": whole(), "batch": whole(), "rng_state": {}, "log": [ROW],
-    "best_error": NUMBER, "seconds": NUMBER,
+    "best_error": NUMBER, "seconds": NUMBER, "arithmetic?": {},
 }  # fmt: skip
 
 
@@ -91,7 +91,7 @@ class RunFolder:
         check = meta.pop("check", None)  # checkpoints once had none
         if check is not None and check != _checksum(arrays, meta):
             raise self.unusable("it was changed after it was written")
-        return arrays, {name: meta[name] for name in POSITION}
+        return arrays, {name: meta[name] for name in meta if name in POSITION or f"{name}?" in POSITION}
 
     def unusable(self, why: str) -> InputError:
         """What to say of a checkpoint that cannot be gone on from."""
