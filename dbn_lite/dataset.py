@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import InputError, whole
-
-ROUNDING = 1e-4  # what a pixel may lie beyond 0 or 1 before it is refused; within, it is cut off
+from .errors import ROUNDING, InputError, whole
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ class InputError(ValueError):
     """
 
 
+ROUNDING = 1e-4  # what a probability or a pixel may lie beyond 0 or 1: other libraries round in other ways
 MOST = 10**6  # chains, iterations, units: more is a slip, and would fill the memory or never end
 
 

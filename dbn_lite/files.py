@@ -91,6 +91,14 @@ def expect_writable(path: str | Path, *inputs: str | Path) -> None:
         raise InputError(_sentence(path, error)) from error
 
 
+def make_folder(path: Path, remedy: str = "choose another") -> None:
+    """Make a folder, and those above it, unless it is there; raises InputError, with what to do, if it cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {path} ({error.strerror}); {remedy}.") from error
+
+
 def expect_folder(path: str | Path) -> None:
     """Raise InputError unless `path` is a folder that can be written to, or could be made one; nothing is made."""
     path = Path(path)
@@ -157,7 +165,7 @@ class Kind(NamedTuple):
     fits: Callable[[Any], bool]
 
 
-def whole(low: int = 0) -> Kind:
+def count(low: int = 0) -> Kind:
     """A whole number from `low` on."""
     return Kind(f"a whole number of at least {low}", lambda v: type(v) is int and v >= low)
 

@@ -17,9 +17,7 @@ import numpy as np
 
 from . import backend
 from .backend import Array
-from .errors import MOST, InputError, whole
-
-ROUNDING = 1e-4  # what an activity may lie beyond 0 or 1: other libraries round in other ways
+from .errors import MOST, ROUNDING, InputError, whole
 
 
 @dataclass(eq=False)

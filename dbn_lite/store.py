@@ -14,7 +14,7 @@ import numpy as np
 from . import backend, places
 from .dbn import DBN, from_arrays
 from .errors import InputError
-from .files import NUMBER, TEXT, atomic_write, fault, whole
+from .files import NUMBER, TEXT, atomic_write, count, fault
 
 NAMES = [
     "vishid", "hidrecbiases", "hidpen", "penrecbiases", "pentop", "labtop", "topbiases", "pengenbiases", "labgenbiases",
@@ -22,7 +22,7 @@ NAMES = [
 ]  # fmt: skip
 
 ABOUT = {
-    "seed?": whole(),
+    "seed?": count(),
     "data?": TEXT,
     "backend?": TEXT,
     "seconds?": NUMBER,
@@ -89,7 +89,7 @@ def read_meta(path: str | Path) -> dict[str, Any]:
     about = load_arrays(path, ())[1]
     why = fault(about, ABOUT, "its description")
     if not why and isinstance(about.get("preset"), dict):
-        why = fault(about["preset"], {"name?": TEXT, "batch_size?": whole(1)}, "its preset")
+        why = fault(about["preset"], {"name?": TEXT, "batch_size?": count(1)}, "its preset")
     if why:
         raise InputError(f"{path} cannot be used: {why}; train it or fetch it again.")
     return about

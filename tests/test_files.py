@@ -16,11 +16,11 @@ from dbn_lite.files import (
     TRUTH,
     alone_in,
     atomic_write,
+    count,
     expect_folder,
     expect_writable,
     fault,
     read_json,
-    whole,
 )
 
 
@@ -238,8 +238,8 @@ def test_one_at_a_time_in_a_folder(tmp_path):
 @pytest.mark.parametrize(
     ("value", "schema", "words"),
     [
-        (1, whole(), ""), (0, whole(1), "it is 0, not a whole number of at least 1"), (True, whole(), "it is True"),
-        (1.0, whole(), "it is 1.0"), (1.5, NUMBER, ""), (float("nan"), NUMBER, "it is nan, not a finite number"),
+        (1, count(), ""), (0, count(1), "it is 0, not a whole number of at least 1"), (True, count(), "it is True"),
+        (1.0, count(), "it is 1.0"), (1.5, NUMBER, ""), (float("nan"), NUMBER, "it is nan, not a finite number"),
         (None, NUMBER, "it is None"), (None, MAYBE, ""), ("1", MAYBE, "it is '1', not a finite number or null"),
         (1, TEXT, "it is 1, not a text"), (0, TRUTH, "it is 0, not true or false"), ([], [TEXT], ""),
         (["a", 1], [TEXT], r"it\[1\] is 1, not a text"), ({}, [TEXT], "it is {}, not a list"),

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from ..errors import InputError
-from ..files import atomic_write
+from ..files import atomic_write, make_folder
 from ..places import cache_folder, shipped
 from . import formats
 from .formats import ARRAYS, DREAMED, Arrays, DamagedError
@@ -172,7 +172,7 @@ def _fetch(name: str, missing: list[str], folder: Path) -> None:
     entry = registry()[name]
     if why := _offline([mirror + next(iter(entry["files"])) for mirror in entry["mirrors"]]):
         raise NotFetchedError(_advice(name, f"no mirror answers ({why})"))
-    _make(folder)
+    make_folder(folder, "name another by DBN_LITE_CACHE")
     if name == "usps":
         arrays = sum((_download(name, file, formats.libsvm)[1] for file in entry["files"]), ())
         stored: dict[str, Any] = dict(zip(ARRAYS, arrays, strict=True))
@@ -188,14 +188,6 @@ def _gunzipped(raw: bytes, spec: dict[str, Any]) -> Arrays:
 
 def _write(content: bytes, out: BinaryIO) -> None:
     out.write(content)
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        sentence = f"cannot make the folder {folder} ({error.strerror}); name another by DBN_LITE_CACHE."
-        raise InputError(sentence) from error
 
 
 def _download(name: str, file: str, decode: Decoder) -> tuple[bytes, Arrays]:

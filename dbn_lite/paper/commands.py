@@ -167,7 +167,9 @@ def _bench(a: argparse.Namespace) -> dict[str, Any]:
 def _table1(a: argparse.Namespace) -> dict[str, Any]:
     from .table1 import command
 
-    return command.table1(a.rows, a.data, a.seed, a.size, a.state, a.out, a.json, _to_stderr)
+    run = (a.rows, a.data, a.seed, a.size, a.state, a.out, _to_stderr)
+    lines = command.run_rows(*run) if a.rows else command.table()
+    return {"rows": lines} if a.json else {line["name"]: command.in_words(line) for line in lines}
 
 
 def _to_stderr(line: str) -> None:

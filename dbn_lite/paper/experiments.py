@@ -16,12 +16,12 @@ import numpy as np
 from .. import provenance, store, train
 from ..dataset import Dataset
 from ..errors import InputError
-from ..files import NUMBER, expect_folder, whole
+from ..files import NUMBER, count, expect_folder
 from ..presets import Preset, preset_named
 from . import record
 
 RAISED, KEPT = "3, 6, 10", "3, 3, 3"  # the arms, as the record calls them
-OF_EFFECT = {"ends": {RAISED: {"*": NUMBER}, KEPT: {"*": NUMBER}}, "rows": [{"seed": whole()}]}
+OF_EFFECT = {"ends": {RAISED: {"*": NUMBER}, KEPT: {"*": NUMBER}}, "rows": [{"seed": count()}]}
 LAST = 5  # epochs that the figure at the end is a mean over
 
 

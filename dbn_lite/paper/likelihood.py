@@ -15,7 +15,7 @@ from ..dbn import DBN, down_pass, memory_step, up_pass
 from ..errors import InputError
 from ..files import NUMBER, TEXT
 from ..rbm import softplus
-from ..study import ais
+from ..study import ais, dreams
 from .record import read, write
 
 # Mean log-probability of a binarised MNIST test image in nats, as others report it.
@@ -60,13 +60,10 @@ def memory_states(net: DBN, images: np.ndarray, labels: np.ndarray, steps: int, 
 
 
 def faint(net: DBN, dataset: Dataset, penlab: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Whether the image that a state of the memory, (n, pen + lab), stands for has less ink than digits have: (n,).
-
-    Less, that is, than 999 of 1,000 test images.
-    """
+    """Whether the image that a state of the memory, (n, pen + lab), stands for is faint: (n,)."""
     ops = backend.current()
     images = down_pass(net, penlab[:, : net.n_pen], ops.random(seed, "down-pass"))
-    return ops.to_numpy(images).sum(axis=1) < np.quantile(dataset.test_images.sum(axis=1), 0.001)
+    return dreams.faint(ops.to_numpy(images), dataset)
 
 
 def equilibrium(net: DBN, found: ais.Estimate, steps: int, seed: int = 0) -> np.ndarray:

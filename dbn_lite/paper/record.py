@@ -12,7 +12,7 @@ from .. import backend, provenance, store, train
 from ..dataset import Dataset
 from ..dbn import DBN, label_log_probs, predict, sampled_log_probs
 from ..errors import InputError
-from ..files import MAYBE, NUMBER, TEXT, TRUTH, Kind, atomic_write, fault, read_json, whole
+from ..files import MAYBE, NUMBER, TEXT, TRUTH, Kind, atomic_write, count, fault, read_json
 from ..train.folder import RunFolder
 
 PASSES = 20  # stochastic up-passes that section 6.2 averages over
@@ -23,18 +23,18 @@ READ_OUTS = {
     "deterministic": NUMBER, "stochastic": [NUMBER], "average-p": NUMBER, "average-log-p": NUMBER, "gibbs": [NUMBER],
 }  # fmt: skip
 OF_RUN = {
-    "seed": whole(), "finished": TRUTH, "settings": {"data": TEXT}, "test_images": whole(1), "seconds": NUMBER,
+    "seed": count(), "finished": TRUTH, "settings": {"data": TEXT}, "test_images": count(1), "seconds": NUMBER,
     "greedy_test_errors": MAYBE, "best_test_errors": MAYBE, "final_test_errors": MAYBE, "best_validation_error": MAYBE,
     "predictions?": {"final": Kind("null or digits", lambda v: v is None or (isinstance(v, str) and v.isdecimal()))},
     "close_calls": MAYBE, "read_outs": Kind("null or errors", lambda v: v is None or not fault(v, READ_OUTS)),
-    "rows": [{"stage": TEXT, "epoch": whole(1), "validation_error?": MAYBE}],
+    "rows": [{"stage": TEXT, "epoch": count(1), "validation_error?": MAYBE}],
 }  # fmt: skip
 OF_CHECKPOINT = {
     "settings": {
-        "data": TEXT, "seed": whole(), "backend": TEXT,
-        "preset": {"stages": [{"layer": whole()}], "batch_size": whole(1)},
+        "data": TEXT, "seed": count(), "backend": TEXT,
+        "preset": {"stages": [{"layer": count()}], "batch_size": count(1)},
     },
-    "stage_index": whole(),
+    "stage_index": count(),
 }  # fmt: skip
 
 

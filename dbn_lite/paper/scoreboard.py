@@ -13,12 +13,12 @@ from .. import store
 from ..dataset import Dataset
 from ..dbn import predict
 from ..errors import InputError
-from ..files import NUMBER, TEXT, TRUTH, fault, whole
+from ..files import NUMBER, TEXT, TRUTH, count, fault
 from . import record
 
 UNTOLD = "no recorded run"
 OF_EFFECT = {"ends": {"*": {"*": NUMBER}}, "rows": [{}]}
-OF_LEFT = {"settings": {"seed": whole()}, "rows": [{"test_error": NUMBER}]}
+OF_LEFT = {"settings": {"seed": count()}, "rows": [{"test_error": NUMBER}]}
 AVERAGES = {"p": "average-p", "log p": "average-log-p"}
 
 # Number, claim, what the paper reports (section 6; 12 is counted from figure 1).

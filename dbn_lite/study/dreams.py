@@ -65,25 +65,29 @@ def dream(
         yield n, ops.to_numpy(down_pass(net, penlab[:, : net.n_pen], rng))
 
 
+def faint(images: np.ndarray, dataset: Dataset) -> np.ndarray:
+    """Which pages, (n, vis), have less ink than digits have, that is, than 999 of 1,000 test images: (n,)."""
+    return images.sum(axis=1) < np.quantile(dataset.test_images.sum(axis=1), FAINT)
+
+
 def judge(images: np.ndarray, labels: np.ndarray, dataset: Dataset) -> dict[str, Any]:
     """What dreams (n, vis) of these labels are worth: counts of faint, right and another, and two distances.
 
     `spread` is the mean distance between two dreams of a class that are not faint, `nearest` the mean distance to the
     nearest training image, each divided by the same figure for as many test images of each class.
     """
-    ink = dataset.test_images.sum(axis=1)
-    faint = images.sum(axis=1) < np.quantile(ink, FAINT)
+    empty = faint(images, dataset)
     near, guesses = _neighbours(images, dataset)
-    right = ~faint & (guesses == labels)
+    right = ~empty & (guesses == labels)
     real = np.concatenate([np.flatnonzero(dataset.test_labels == k)[: np.sum(labels == k)] for k in np.unique(labels)])
     real_images, real_labels = dataset.test_images[real], dataset.test_labels[real]
-    nearest = float(near[~faint].mean()) if (~faint).any() else None
+    nearest = float(near[~empty].mean()) if (~empty).any() else None
     return {
         "dreams": len(labels),
-        "faint": int(faint.sum()),
+        "faint": int(empty.sum()),
         "right": int(right.sum()),
-        "another": int((~faint & ~right).sum()),
-        "spread": _ratio(_spread(images[~faint], labels[~faint]), _spread(real_images, real_labels)),
+        "another": int((~empty & ~right).sum()),
+        "spread": _ratio(_spread(images[~empty], labels[~empty]), _spread(real_images, real_labels)),
         "nearest": _ratio(nearest, float(_neighbours(real_images, dataset)[0].mean())),
     }
 

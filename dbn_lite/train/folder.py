@@ -14,14 +14,14 @@ import numpy as np
 from .. import store
 from ..dbn import DBN
 from ..errors import InputError
-from ..files import NUMBER, TEXT, alone_in, atomic_write, fault, read_json, whole
+from ..files import NUMBER, TEXT, alone_in, atomic_write, count, fault, make_folder, read_json
 
 ROW = {
-    "stage": TEXT, "epoch": whole(1), "learning_rate": NUMBER, "seconds": NUMBER, "reconstruction_error?": NUMBER,
+    "stage": TEXT, "epoch": count(1), "learning_rate": NUMBER, "seconds": NUMBER, "reconstruction_error?": NUMBER,
     "validation_error?": NUMBER, "train_error?": NUMBER, "test_error?": NUMBER,
 }  # fmt: skip
 POSITION = {
-    "stage_index": whole(), "epoch": whole(), "batch": whole(), "rng_state": {}, "log": [ROW],
+    "stage_index": count(), "epoch": count(), "batch": count(), "rng_state": {}, "log": [ROW],
     "best_error": NUMBER, "seconds": NUMBER, "arithmetic?": {},
 }  # fmt: skip
 
@@ -54,10 +54,7 @@ class RunFolder:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Make the folder if need be, and keep every other run out meanwhile; raises InputError if one is in it."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"cannot make the folder {self.path} ({error.strerror}); choose another.") from error
+        make_folder(self.path)
         with alone_in(self.path):
             yield
 

@@ -85,18 +85,3 @@ def in_words(line: dict[str, Any]) -> str:
     ours = f"{line['error']:6.2f} %" if "error" in line else "     -  "
     rest = still_to_run(line)
     return f"paper {row.paper_error:5.2f} %   ours {ours}   {row.method}" + (f" ({rest})" if rest else "")
-
-
-def table1(
-    names: Sequence[str],
-    data_set: str,
-    seed: int,
-    size: int | None,
-    state: Path | None,
-    out: Path | None,
-    as_json: bool,
-    say: Callable[[str], None],
-) -> dict[str, Any]:
-    """Lines to print for these rows, run now, or for all as recorded if none is named."""
-    lines = run_rows(names, data_set, seed, size, state, out, say) if names else table()
-    return {"rows": lines} if as_json else {line["name"]: in_words(line) for line in lines}

@@ -15,12 +15,12 @@ import numpy as np
 from ... import provenance, store
 from ...dataset import Dataset
 from ...errors import InputError
-from ...files import MAYBE, NUMBER, TEXT, atomic_write, read_json, whole
+from ...files import MAYBE, NUMBER, TEXT, atomic_write, count, read_json
 from .row import Job, Outcome, Row
 
 UNTRIED = 255
 LINE = {
-    "name": TEXT, "error?": NUMBER, "size?": whole(1), "full_size?": whole(1), "cpu_seconds?": MAYBE, "unit?": TEXT,
+    "name": TEXT, "error?": NUMBER, "size?": count(1), "full_size?": count(1), "cpu_seconds?": MAYBE, "unit?": TEXT,
 }  # fmt: skip
 
 
