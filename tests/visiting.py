@@ -68,8 +68,8 @@ class Visit:
         self.page.goto(url)
         if not options.get("java_script_enabled", True):
             return
-        self.page.wait_for_function("() => !window.MathJax || (MathJax.startup && MathJax.startup.promise)")
-        self.page.evaluate("() => window.MathJax && MathJax.startup.promise")
+        # Asked in one question, for a page may lead to another between two.
+        self.page.wait_for_function("() => !window.MathJax || MathJax.startup?.promise?.then(() => true)")
         self.settle()
 
     def _refuse(self, route: Any) -> None:
