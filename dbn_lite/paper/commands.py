@@ -29,8 +29,8 @@ def add_reproduce(parser: argparse.ArgumentParser) -> None:
 def add_experiment(parser: argparse.ArgumentParser) -> None:
     """Add its options."""
     parser.set_defaults(command=_experiment, when_stopped=GO_ON)
-    parser.add_argument("name", choices=("k-effect", "left-running"))
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="folder of a finished run of the paper preset")
+    parser.add_argument("name", choices=("k-effect", "left-running", "fading"))
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="folder of a finished run of the paper preset")
     parser.add_argument("--data", default="mnist", help=SETS)
     parser.add_argument("--epochs", type=int, default=None, help="of left-running (default: 100)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="of the runs and the record")
@@ -104,7 +104,13 @@ def _reproduce(a: argparse.Namespace) -> dict[str, Any]:
 def _experiment(a: argparse.Namespace) -> dict[str, Any]:
     from . import experiments
 
+    if (a.name == "fading") == bool(a.runs):
+        raise InputError("fading trains its own nets and takes no run; the other experiments go on from one.")
     dataset, progress = data.load(a.data), not a.json
+    if a.name == "fading":
+        from .fading import fading
+
+        return fading(dataset, a.out, progress=progress)
     if a.name == "k-effect":
         if a.epochs is not None:
             raise InputError("k-effect takes as many epochs as the runs did; leave --epochs out.")
