@@ -35,7 +35,7 @@ from dbn_lite import cli, data, dbn, places, plot, presets, store, train
 from dbn_lite.data import dreamed, formats, sources
 from dbn_lite.dbn import METHODS
 from dbn_lite.errors import InputError
-from dbn_lite.paper import cure, figures, scoreboard
+from dbn_lite.paper import cure, figures, record, scoreboard
 from dbn_lite.study import dreams
 
 TINY = preset(*greedy(4), up_down(2), layers=(40, 30, 60), batch_size=20)
@@ -386,7 +386,7 @@ def test_a_net_that_is_not_sure_of_its_dreams_writes_none(monkeypatch, capsys, c
 
 
 def test_reproduce_prints_the_scoreboard_and_writes_the_figures(call, capsys, random_net, tmp_path, monkeypatch):
-    """The net that is shipped, and no recorded run: each of the twelve rows says what there is."""
+    """The net that is shipped, and no recorded run: each of the rows says what there is."""
     quick_chains(monkeypatch)
     shelf = tmp_path / "package" / "_data" / "trained"
     shelf.mkdir()
@@ -396,7 +396,7 @@ def test_reproduce_prints_the_scoreboard_and_writes_the_figures(call, capsys, ra
     assert result["figures"] == [os.path.join("here", "figures", f"figure{name}.png") for name in names]
     assert all(Path(path).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" for path in result["figures"])
     assert (result["data"], result["net"], result["runs"]) == ("dreamed", str(shelf / "paper.npz"), [])
-    assert [row["number"] for row in result["rows"]] == list(range(1, 13))
+    assert [row["number"] for row in result["rows"]] == list(range(1, 15))
     errors = (
         dbn.predict(store.load(random_net), data.load("dreamed").test_images) != data.load("dreamed").test_labels
     ).sum()
@@ -420,7 +420,9 @@ def quick_chains(monkeypatch):
 def test_reproduce_from_scratch_trains_three_seeds_and_goes_on_with_what_is_there(call, monkeypatch, tmp_path):
     monkeypatch.setattr(figures, "PICTURES", {})
     last = up_down(2, (0.01, 0.01), "all images", all_images=True, until_matched=True, record_every=1)
-    monkeypatch.setitem(presets.PRESETS, "paper", replace(TINY, stages=(*TINY.stages, last)))
+    monkeypatch.setitem(presets.PRESETS, "paper", replace(TINY, name="paper", stages=(*TINY.stages, last)))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0}, raising=False)  # in this process, one by one
+    monkeypatch.setattr(record, "DREAMS_AFTER", (2,))
     result = call("reproduce", "--from-scratch", "--data", "dreamed")
     assert result["runs"] == ["seed 0, finished", "seed 1, finished", "seed 2, finished"]
     assert sorted(os.listdir("runs")) == sorted(f"paper-seed{n}{end}" for n in range(3) for end in ("", ".json"))
@@ -430,7 +432,7 @@ def test_reproduce_from_scratch_trains_three_seeds_and_goes_on_with_what_is_ther
     mean = np.mean([run["final_test_errors"] for run in runs]) / 2
     assert result["rows"][2]["runs"].startswith(f"{mean:.2f} ± ")
     monkeypatch.setattr(train.Run, "_run_epoch", None)  # nothing is trained again
-    assert call("reproduce", "--from-scratch", "--data", "dreamed")["rows"] == result["rows"]
+    assert call("reproduce", "--from-scratch", "paper", "--data", "dreamed")["rows"] == result["rows"]
     assert call("reproduce", "--runs", "runs", "--data", "dreamed")["rows"] == result["rows"]
 
 
@@ -549,6 +551,8 @@ def test_ctrl_c_while_training_says_how_to_go_on(call, monkeypatch, capsys, tmp_
         ("reproduce --data dreamed", "trained/paper.npz does not come with this copy of dbn_lite; install or check"),
         ("experiment k-effect run.d --data dreamed --out k", "net.npz does not exist; give the path of an .npz file"),
         ("experiment k-effect run.d --data dreamed --epochs 3 --out k", "k-effect takes as many epochs as the runs"),
+        ("experiment fading run.d --data dreamed --out k", "fading trains nets of its own and takes no run; leave run.d out"),
+        ("experiment left-running --data dreamed --out k", "left-running goes on from a run of the paper preset; give"),
         ("experiment left-running a b --data dreamed --out k", "left-running takes one run, not 2; give the"),
         ("experiment left-running a --data dreamed --epochs 0 --out k", "0 epochs are nothing to run; ask for at"),
         ("data dream broken.npz", "broken.npz is not an .npz file of plain arrays"),

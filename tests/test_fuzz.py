@@ -49,7 +49,7 @@ COMMANDS = {
     "evaluate": (NAMES, ["--data", "--split", "--method", "--seed"]),
     "generate": (NAMES, ["--label", "--n", "--steps", "--seed", "--out"]),
     "reproduce": ([], ["--out", "--runs", "--data"]),
-    "experiment": (["k-effect", "left-running", "none"], ["--data", "--epochs", "--out"]),
+    "experiment": (["k-effect", "left-running", "fading", "none"], ["--data", "--epochs", "--out"]),
     "cure": (NAMES, ["--data", "--out"]),
     "table1": (["knn-l2-60k", "online", "none"], ["--data", "--seed", "--size", "--state", "--out"]),
     "info": (NAMES, []),
@@ -89,6 +89,8 @@ def world(tmp_path, monkeypatch):
     monkeypatch.setattr(dreamed, "DREAM_TRIES", 1)
     monkeypatch.setattr(dreamed, "DREAM_STEPS", 1)
     monkeypatch.setattr(figures, "PICTURES", {})
+    for setting, value in {"LAYERS": (5, 5, 5), "GREEDY_EPOCHS": 1, "UP_DOWN_EPOCHS": 1, "AFTER": 1}.items():
+        monkeypatch.setattr(f"dbn_lite.paper.fading.{setting}", value)
     monkeypatch.setattr("dbn_lite.paper.cure.N_BATCHES", 2)
     monkeypatch.setattr("dbn_lite.paper.cure.cure.__defaults__", (0, 2, True))
     train.Run(PAPER, data.load("dreamed"), 0, "run").train(progress=False)

@@ -1,6 +1,7 @@
 """Records of runs and the scoreboard: counted again by other means, and plain about what there is not."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 from easy import arrays_of, assert_same_bits, contents, error_percent, greedy, log_of, noisy_prototypes, preset, up_down
 from scipy.stats import binomtest
 
-from dbn_lite import dbn, places, presets, provenance, store, train
+from dbn_lite import dbn, places, provenance, store, train
 from dbn_lite.data import formats
 from dbn_lite.errors import InputError
 from dbn_lite.paper import figures, record, runs, scoreboard
@@ -41,9 +42,16 @@ def of_finished(finished):
     return record.of_run(finished, DIGITS)
 
 
-def stopped(folder, when):
+@pytest.fixture(scope="module", autouse=True)
+def short_dreams():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(record, "DREAMS_AFTER", (2, 5))
+        yield
+
+
+def stopped(folder, when, small=SMALL):
     """A run that is interrupted in the first epoch of the stage of that name."""
-    run = train.Run(SMALL, DIGITS, 4, folder)
+    run = train.Run(small, DIGITS, 4, folder)
     step, stage = type(run)._run_epoch, when
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train.Run, "_run_epoch", lambda self, s: _stop() if s.name == stage else step(self, s))
@@ -218,7 +226,7 @@ def made_up(seed, greedy=250, best=140, final=125, finished=True, **more):
     """A record with the entries that the scoreboard reads."""
     stages = [("up-down k=3", 2.5), ("up-down k=6", 2.0), ("up-down k=10", 1.5), ("all images", 1.0)]
     rows = [
-        {"stage": stage, "epoch": epoch, "validation_error": error + seed / 10 + (epoch == 1)}
+        {"stage": stage, "epoch": epoch, "validation_error": error + seed / 10 + (epoch == 1), "seconds": 60.0 * epoch}
         for stage, error in stages
         for epoch in range(1, 8)
     ]
@@ -257,17 +265,46 @@ def test_over_runs_a_row_is_the_mean_and_the_standard_deviation(measured, tmp_pa
 
 def test_what_no_run_has_reached_is_said_to_have_no_run(measured, tmp_path):
     rows = board(measured, [], tmp_path)
-    assert [n for n, row in rows.items() if row.runs == "no recorded run"] == list(range(1, 12))
+    untold = [*range(1, 12), 13, 14]
+    assert [n for n, row in rows.items() if row.runs == "no recorded run"] == untold
     under_way = board(measured, [made_up(3, finished=False)], tmp_path)
     assert under_way[1].runs == "2.50 % (seed 3 alone)"
     assert under_way[2].runs == "no recorded run; 1.40 % so far (seed 3, under way)"
-    assert [n for n, row in under_way.items() if row.runs == "no recorded run"] == list(range(3, 12))
+    assert [n for n, row in under_way.items() if row.runs == "no recorded run"] == untold[2:]
+
+
+def test_the_runs_of_dream_have_a_column_of_their_own(measured, tmp_path):
+    dream = {"start": "noise", "dreams": 50, "faint": 1, "right": 49}
+    dreams = [dream | {"after": 1000}, dream | {"after": 10_000, "right": 40}, dream | {"start": "top", "after": 1000}]
+    rows = {
+        row.number: row
+        for row in scoreboard.rows(measured, [made_up(2)], tmp_path, [made_up(0, final=117, dreams=dreams), made_up(1)])
+    }
+    assert (rows[3].runs, rows[3].dream) == ("1.25 % (seed 2 alone)", "1.21 ± 0.06 % (seeds 0, 1)")
+    assert (rows[14].runs, rows[14].dream) == ("no recorded run", "98, 2; 80, 2 (seed 0 alone)")
+    assert rows[10].dream == rows[12].dream == ""
+    assert {row.dream for row in board(measured, [made_up(2)], tmp_path).values()} == {""}
+
+
+def test_the_time_to_an_accuracy_is_that_of_the_first_record_of_it(measured, tmp_path):
+    rows = [
+        {"stage": "greedy 1", "epoch": 1, "seconds": 60.0},
+        {"stage": "greedy 3", "epoch": 1, "seconds": 600.0, "validation_error": 2.6},
+        {"stage": "up-down k=3", "epoch": 1, "seconds": 1200.0, "validation_error": 1.3},
+        {"stage": "up-down k=3", "epoch": 2, "seconds": 1800.0, "validation_error": 1.6, "test_error": 1.39},
+        {"stage": "all images", "epoch": 1, "seconds": 3000.0, "validation_error": 1.0, "test_error": 1.26},
+    ]
+    one = made_up(0, greedy=249, rows=rows)
+    assert [scoreboard.minutes_to(one, percent) for percent in (2.49, 1.39, 1.26, 1.25)] == [10, 30, 50, None]
+    assert scoreboard.minutes_to(one | {"greedy_test_errors": 250}, 2.49) == 30
+    other = made_up(1, greedy=240, rows=[row | {"seconds": 2 * row["seconds"]} for row in rows])
+    assert board(measured, [one, other], tmp_path)[13].runs == "15 (2 of 2), 45 (2 of 2), never (0 of 2)"
 
 
 def test_every_number_of_the_paper_has_its_row(measured, tmp_path):
     rows = board(measured, [], tmp_path)
     told = {n: row.paper for n, row in rows.items()}
-    assert list(told) == list(range(1, 13))
+    assert list(told) == list(range(1, 15))
     assert (told[1], told[2], told[3], told[4], told[5]) == ("2.49 %", "1.39 %", "1.25 %", "125", "49")
     assert "1.12 to 1.31 %" in told[10]
     assert "week" in told[11]
@@ -350,14 +387,15 @@ def test_runs_are_read_by_seed_and_only_those_on_the_data(tmp_path):
 
 
 def test_lines_for_a_terminal_leave_out_empty_columns():
-    rows = [scoreboard.Row(1, "one", "2 %", "3 %", ""), scoreboard.Row(12, "two", "4 %", "", "5 %")]
+    rows = [scoreboard.Row(1, "one", "2 %", "3 %", "6 %", ""), scoreboard.Row(12, "two", "4 %", "", "", "5 %")]
     assert scoreboard.in_lines(rows).splitlines() == [
         " 1  one",
-        "      the paper  2 %",
-        "       our runs  3 %",
+        "              the paper  2 %",
+        "               our runs  3 %",
+        "      our runs of dream  6 %",
         "12  two",
-        "      the paper  4 %",
-        "       this net  5 %",
+        "              the paper  4 %",
+        "               this net  5 %",
     ]
 
 
@@ -435,17 +473,41 @@ def test_figures_are_written_as_png_or_refused(finished, tmp_path):
 
 
 def test_from_scratch_trains_each_seed_once_records_it_and_goes_on_where_it_stopped(tmp_path, monkeypatch):
-    monkeypatch.setitem(presets.PRESETS, "paper", SMALL)
-    stopped(tmp_path / "paper-seed4", "up-down k=6")
-    runs.train_and_record(tmp_path, DIGITS, seeds=(3, 4), progress=False)
+    small = replace(SMALL, name="paper")
+    before = dict(os.environ)
+    stopped(tmp_path / "paper-seed4", "up-down k=6", small)
+    runs.train_and_record(tmp_path, DIGITS, small, seeds=(3, 4), progress=False)
+    assert dict(os.environ) == before
     recorded = runs.recorded_runs(tmp_path, "prototypes")
     assert [(run["seed"], run["finished"]) for run in recorded] == [(3, True), (4, True)]
-    train.Run(SMALL, DIGITS, 4, tmp_path / "whole").train(progress=False)
+    assert {run["settings"]["preset"]["name"] for run in recorded} == {"paper"}
+    assert runs.recorded_runs(tmp_path, "prototypes", "dream") == []
+    train.Run(small, DIGITS, 4, tmp_path / "whole").train(progress=False)
     assert_same_bits(tmp_path / "paper-seed4" / "net.npz", tmp_path / "whole" / "net.npz")
     steps = []
     monkeypatch.setattr(train.GreedyLearner, "step", lambda *given: steps.append(given))
-    runs.train_and_record(tmp_path, DIGITS, seeds=(3, 4), progress=False)
+    runs.train_and_record(tmp_path, DIGITS, small, seeds=(3,), progress=False)
     assert steps == []
+
+
+def test_one_seed_that_fails_is_not_the_trouble_of_the_others(tmp_path):
+    small = replace(SMALL, name="dream")
+    (tmp_path / "dream-seed3").mkdir()
+    (tmp_path / "dream-seed3" / "checkpoint.npz").write_bytes(b"no checkpoint")
+    with pytest.raises(InputError, match=r"^seed 3: .*checkpoint\.npz"):
+        runs.train_and_record(tmp_path, DIGITS, small, seeds=(3, 4), progress=False)
+    assert [run["seed"] for run in runs.recorded_runs(tmp_path, "prototypes", "dream")] == [4]
+
+
+def test_a_finished_run_is_recorded_once(tmp_path, finished, monkeypatch):
+    shutil.copytree(finished, tmp_path / "dream-seed4")
+    runs.record_runs(tmp_path, DIGITS)
+    (run,) = runs.recorded_runs(tmp_path, "prototypes", "dream")
+    assert [(d["start"], d["after"]) for d in run["dreams"]] == [
+        (start, after) for start in ("noise", "digits", "top") for after in record.DREAMS_AFTER
+    ]
+    monkeypatch.setattr(record, "of_run", lambda *given: pytest.fail("recorded again"))
+    runs.record_runs(tmp_path, DIGITS)
 
 
 def test_a_folder_without_runs_is_refused(tmp_path):

@@ -13,6 +13,7 @@ from .. import backend, data, store
 from ..data.commands import SETS
 from ..errors import InputError
 from ..files import atomic_write, expect_folder, expect_writable
+from ..presets import preset_named
 
 GO_ON = "stopped; the same command goes on from what is finished."
 
@@ -21,8 +22,15 @@ def add_reproduce(parser: argparse.ArgumentParser) -> None:
     """Add its options."""
     parser.set_defaults(command=_reproduce)
     parser.add_argument("--out", type=Path, default=Path("reproduced"), metavar="DIR", help="of the figures")
-    parser.add_argument("--runs", type=Path, metavar="DIR", help="record and use the runs there, paper-seedN")
-    parser.add_argument("--from-scratch", action="store_true", help="train three seeds first, in --runs (hours)")
+    parser.add_argument("--runs", type=Path, metavar="DIR", help="record and use the runs there: paper-seed0, ...")
+    parser.add_argument(
+        "--from-scratch",
+        nargs="?",
+        const="paper",
+        choices=("paper", "dream"),
+        metavar="PRESET",
+        help="train three seeds of it first, side by side, in --runs (hours; default: paper, the other: dream)",
+    )
     parser.add_argument("--data", default="mnist", help=f"{SETS} (default: %(default)s, as in the paper)")
 
 
@@ -80,20 +88,20 @@ def _reproduce(a: argparse.Namespace) -> dict[str, Any]:
     expect_folder(a.out)
     if a.from_scratch:
         folder = folder or Path("runs")
-        runs.train_and_record(folder, dataset, progress=not a.json)
+        runs.train_and_record(folder, dataset, preset_named(a.from_scratch), progress=not a.json)
     elif folder:
         runs.record_runs(folder, dataset)
     results, drawn = folder or runs.results_folder(), []
-    recorded = runs.recorded_runs(results, dataset.name)
+    recorded, dreaming = (runs.recorded_runs(results, dataset.name, name) for name in runs.PROTOCOLS)
     path, greedy_path = runs.net_and_forebear(recorded, folder)
     with tqdm(total=1 + len(figures.PICTURES), desc="measuring read-outs", disable=a.json, unit="step") as bar:
-        rows = scoreboard.rows(scoreboard.measure(path, greedy_path, dataset), recorded, results)
+        rows = scoreboard.rows(scoreboard.measure(path, greedy_path, dataset), recorded, results, dreaming)
         for name in figures.PICTURES:
             bar.set_description(f"drawing {name}")
             bar.update()
             drawn += figures.draw(name, store.load(path), dataset, a.out)
         bar.update()
-    standing = [runs.standing(run) for run in recorded]
+    standing = [runs.standing(run) for run in recorded] + [f"dream, {runs.standing(run)}" for run in dreaming]
     about = {"data": dataset.name, "net": str(path), "runs": standing, "figures": [str(path) for path in drawn]}
     if a.json:
         return about | {"rows": [asdict(row) for row in rows]}
@@ -104,8 +112,10 @@ def _reproduce(a: argparse.Namespace) -> dict[str, Any]:
 def _experiment(a: argparse.Namespace) -> dict[str, Any]:
     from . import experiments
 
-    if (a.name == "fading") == bool(a.runs):
-        raise InputError("fading trains its own nets and takes no run; the other experiments go on from one.")
+    if a.name == "fading" and a.runs:
+        raise InputError(f"fading trains nets of its own and takes no run; leave {a.runs[0]} out.")
+    if a.name != "fading" and not a.runs:
+        raise InputError(f"{a.name} goes on from a run of the paper preset; give its folder.")
     dataset, progress = data.load(a.data), not a.json
     if a.name == "fading":
         from .fading import fading

@@ -13,10 +13,12 @@ from ..dataset import Dataset
 from ..dbn import DBN, label_log_probs, predict, sampled_log_probs
 from ..errors import InputError
 from ..files import MAYBE, NUMBER, TEXT, TRUTH, Kind, atomic_write, count, fault, read_json
+from ..study import dreams
 from ..train.folder import RunFolder
 
 PASSES = 20  # stochastic up-passes that section 6.2 averages over
 GIBBS_TRIES = 5  # repetitions of the read-out by Gibbs sampling
+DREAMS_AFTER = (100, 1000, 10_000)  # Gibbs iterations, the label held on
 ERRORS = ("train_error", "validation_error", "test_error")
 ANY: dict[str, Any] = {"rows": [{}]}
 READ_OUTS = {
@@ -27,6 +29,7 @@ OF_RUN = {
     "greedy_test_errors": MAYBE, "best_test_errors": MAYBE, "final_test_errors": MAYBE, "best_validation_error": MAYBE,
     "predictions?": {"final": Kind("null or digits", lambda v: v is None or (isinstance(v, str) and v.isdecimal()))},
     "close_calls": MAYBE, "read_outs": Kind("null or errors", lambda v: v is None or not fault(v, READ_OUTS)),
+    "dreams?": [{"start": TEXT, "after": count(), "dreams": count(1), "faint": count(), "right": count()}],
     "rows": [{"stage": TEXT, "epoch": count(1), "validation_error?": MAYBE}],
 }  # fmt: skip
 OF_CHECKPOINT = {
@@ -69,7 +72,9 @@ def of_run(folder: str | Path, dataset: Dataset, commit: str | None = None) -> d
     }
     if commit:
         about["commit"] = commit
-    return about | _worth(nets, guesses, settings, dataset) | {"rows": rows, "predictions": _digits(guesses)}
+    dreamed = {"dreams": dreams.measure(nets["final"], dataset, after=DREAMS_AFTER)} if nets["final"] else {}
+    worth = _worth(nets, guesses, settings, dataset)
+    return about | worth | dreamed | {"rows": rows, "predictions": _digits(guesses)}
 
 
 def _nets(folder: Path, checkpoint: dict[str, np.ndarray], greedy_over: bool) -> dict[str, DBN | None]:

@@ -175,7 +175,8 @@ class Run:
         if self.batch:
             rng.state = self.rng_state
         rate, momentum = stage.rate_in(self.epoch), stage.momentum_in(self.epoch)
-        self.bar.set_description_str(in_words(stage, self.epoch, self.log[-1] if self.log else {}))
+        told = in_words(stage, self.epoch, self.log[-1] if self.log else {})
+        self.bar.set_description_str(self.progress.title + told)
         clock = time.monotonic()
         while self.batch < self.n_batches:
             self.learner.step(int(order[self.batch]), rng, stage, rate, momentum)

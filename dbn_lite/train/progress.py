@@ -19,6 +19,7 @@ class Progress:
 
     def __init__(self, preset: Preset, sizes: tuple[int, ...], n_train: int, n_all: int) -> None:
         self.preset, self.sizes = preset, sizes
+        self.place, self.title = 0, ""  # which line of a terminal that several runs share, and what comes first there
         self.n_batches = {False: n_train // preset.batch_size, True: n_all // preset.batch_size}
 
     def bar(self, stage_index: int, epoch: int, batch: int, shown: bool) -> tqdm[Any]:
@@ -31,7 +32,8 @@ class Progress:
             stage = self.preset.stages[stage_index]
             done += self.cost(stage) * (epoch * self.n_batches[stage.all_images] + batch)
         total = self.work(self.preset.stages)
-        return tqdm(total=total, initial=done, disable=not shown, bar_format=LAYOUT, mininterval=tick)
+        shape = {"bar_format": LAYOUT, "mininterval": tick, "position": self.place}
+        return tqdm(total=total, initial=done, disable=not shown, **shape)
 
     def cost(self, stage: Stage) -> int:
         """Arithmetic of one mini-batch, in operations."""
