@@ -8,7 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .errors import InputError
+
+GREEN, RED, PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[0m"  # as terminals, notebooks and pages colour what is printed
 
 
 class Markdown(str):
@@ -42,3 +46,33 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> Markdown:
     """A table, one sequence of cells a row; numbers are set as they print."""
     lines = [header, ["---"] * len(header), *rows]
     return Markdown("\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines))
+
+
+def checked(what: str, left: Any, right: Any = None, atol: float = 1e-12) -> None:
+    """Print one line, in green, that `left` and `right` agree in every number to `atol`, or that all of `left` is true.
+
+    In a page this line is what a reader sees of a cell tagged `proof`. It has the bound, not the difference, which
+    rounding makes another on each machine. `right` has the shape of `left`, or is one number.
+    Raises AssertionError where it does not hold, after a line in red that says by how much: no page builds then.
+    """
+    found = np.asarray(left)
+    of = f", {found.size:,} numbers" if found.size > 1 else ""
+    if not found.size:
+        raise InputError(f"Nothing to check in {what!r}: an empty array agrees with everything.")
+    if right is None:
+        if found.dtype != bool:
+            raise InputError(f"{what!r} is checked by numbers alone: give what they should be, or a comparison.")
+        of = of.replace("numbers", "cases")
+        holds, bound, miss = found, "", f"false in {np.sum(~found)} of {found.size} cases"
+    else:
+        wanted = np.asarray(right)
+        if wanted.shape not in {found.shape, ()}:
+            raise InputError(f"The two sides of {what!r} have shapes {found.shape} and {wanted.shape}; make them one.")
+        holds = np.isclose(found, wanted, rtol=0, atol=atol)
+        bound = f", to {np.format_float_scientific(atol, exp_digits=1, trim='-')}"
+        with np.errstate(invalid="ignore"):  # of infinities, which agree
+            miss = f"off by up to {np.max(np.abs(found - wanted)):.3g}, where {atol:g} is allowed"
+    if not holds.all():
+        print(f"{RED}\u2717 does not hold: {what}{PLAIN}: {miss}")
+        raise AssertionError(f"{what}: {miss}")
+    print(f"{GREEN}\u2713{PLAIN} checked: {what}{bound}{of}")

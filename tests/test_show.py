@@ -3,6 +3,7 @@
 import inspect
 import linecache
 
+import numpy as np
 import pytest
 
 from dbn_lite import rbm, show
@@ -40,3 +41,41 @@ def test_a_table_has_a_row_for_each_row():
     shown = show.table(["claim", "found"], [["a", 1], ["b", 0.5]])
     assert shown.split("\n") == ["| claim | found |", "| --- | --- |", "| a | 1 |", "| b | 0.5 |"]
     assert shown._repr_markdown_() == shown
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ((np.ones((2, 3)), np.ones((2, 3)) + 1e-13), "both sides, to 1e-12, 6 numbers"),
+        (([0.5, 0.5], 0.5001, 1e-3), "both sides, to 1e-3, 2 numbers"),
+        ((1.0, 1.0), "both sides, to 1e-12"),
+        (([-np.inf, 0.0], [-np.inf, 0.0]), "both sides, to 1e-12, 2 numbers"),
+        ((np.array([True, True]),), "both sides, 2 cases"),
+        ((np.bool_(True),), "both sides"),
+    ],
+)
+def test_what_was_checked_is_one_line_with_its_bound_and_its_size(given, line, capsys):
+    show.checked("both sides", *given)
+    assert capsys.readouterr().out == f"\x1b[32m\u2713\x1b[0m checked: {line}\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "miss"),
+    [
+        (([1.0, 2.0], [1.0, 2.5]), "off by up to 0.5, where 1e-12 is allowed"),
+        (([1.0, np.nan], [1.0, np.nan]), "off by up to nan"),
+        ((np.array([True, False]),), "false in 1 of 2 cases"),
+    ],
+)
+def test_what_does_not_hold_is_said_in_red_and_stops_the_page(given, miss, capsys):
+    with pytest.raises(AssertionError, match=f"both sides: {miss}"):
+        show.checked("both sides", *given)
+    assert capsys.readouterr().out.startswith("\x1b[31m\u2717 does not hold: both sides\x1b[0m: ")
+
+
+@pytest.mark.parametrize(
+    ("given", "word"), [(([], []), "empty"), ((np.ones(3), np.ones((3, 3))), "shapes"), ((np.ones(3),), "comparison")]
+)
+def test_a_check_that_could_not_fail_is_refused(given, word):
+    with pytest.raises(InputError, match=word):
+        show.checked("both sides", *given)

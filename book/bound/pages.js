@@ -20,6 +20,19 @@ async ({ wanted, epub }) => {
     return make("section", [make("h3", back), ...folded.childNodes], { id: `answer-${i + 1}` });
   });
   if (answers.length) article.querySelector("section").append(make("section", [make("h2", "Answers"), ...answers], { id: "answers" }));
+  // So do proofs and the code of figures: on paper the line stays that says what was checked.
+  const proofs = all("details.proof, .tag_hide-input > details").map((folded, i) => {
+    const lines = all("details.proof").includes(folded)
+      ? [...folded.querySelector("summary").children].map((line) => `${line.classList.contains("checked") ? "\u2713 " : ""}${line.textContent}`)
+      : ["The code of this figure"];
+    const link = make("a", `code ${i + 1}`, { href: `#code-${i + 1}` });
+    const there = make("p", [`${lines.join("; ")} (`, link, ")"], { id: `checked-${i + 1}`, className: "checked" });
+    folded.replaceWith(there);
+    folded.querySelector("summary").remove();
+    const back = make("a", `Code ${i + 1}`, { href: `#checked-${i + 1}` });
+    return make("section", [make("h3", back), ...folded.childNodes], { id: `code-${i + 1}` });
+  });
+  if (proofs.length) article.querySelector("section").append(make("section", [make("h2", "Checks and code"), ...proofs], { id: "checks" }));
   for (const folded of all("details").reverse()) {
     folded.querySelector("summary")?.remove();
     folded.replaceWith(make("div", [...folded.childNodes]));

@@ -1,6 +1,7 @@
 """Equations carry the paper's numbers: the label eq-5 prints as (5), on whatever page it stands.
 
-Equations that are not in the paper are numbered by their chapter: eq-3-1 prints as (3.1), eq-t-1 as (t.1).
+Equations that are not in the paper are numbered by their chapter: eq-3-1 prints as (3.1), eq-t-1 as (t.1). So are
+figures, in their order on the page: those of 03-rbm are 3.1, 3.2, and so on, those of appendix A are A.1, A.2.
 """
 
 import re
@@ -8,6 +9,7 @@ from typing import Any
 
 from sphinx.application import Sphinx
 from sphinx.domains.math import MathDomain
+from sphinx.environment import BuildEnvironment
 
 
 class PaperNumbers(MathDomain):
@@ -19,6 +21,16 @@ class PaperNumbers(MathDomain):
             self.equations[labelid] = (docname, labelid.removeprefix("eq-").replace("-", "."))  # type: ignore[assignment]
 
 
+def number_figures(app: Sphinx, env: BuildEnvironment) -> list[str]:
+    """Number the figures of each page anew, behind the number or letter that its file begins with."""
+    for page, kinds in env.toc_fignumbers.items():
+        chapter = re.match(r"0*(\w)-", page.rpartition("/")[2])
+        for n, figure in enumerate(kinds.get("figure", {}), 1):
+            kinds["figure"][figure] = (chapter[1].upper(), n) if chapter else (n,)  # type: ignore[assignment]
+    return []
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.add_domain(PaperNumbers, override=True)
+    app.connect("env-get-updated", number_figures, priority=900)  # after Sphinx has numbered them through
     return {"parallel_read_safe": True, "parallel_write_safe": True}
