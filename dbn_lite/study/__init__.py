@@ -1,1 +1,1 @@
-"""Instruments for looking at a net: how likely it finds images, the ravines of its memory, and how well it dreams."""
+"""Instruments for looking at a net: how likely it finds images, its ravines, its dreams; and all in a hundred lines."""
