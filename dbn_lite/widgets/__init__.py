@@ -275,6 +275,8 @@ class Bound(Figure):
             net = exact.BeliefNet([lowest.W.T], [lowest.vis_bias, lowest.hid_bias], exact.log_prob(top))
             parts = [exact.variational_bound(net, v) for v in cls.NIGHTS]
             past.append(np.mean([(part.log_prob, part.bound) for part in parts], axis=0))
+            if update == n_tied + n_untied:
+                break
             if update < n_tied:
                 lowest = _moved(lowest, exact.ml_gradient(lowest, cls.NIGHTS), cls.RATE)
             else:

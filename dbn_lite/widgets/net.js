@@ -30,7 +30,7 @@ Object.assign(DBN, (() => {
       "aria-label": "The net: units to press, weights to drag" });
     into.append(svg);
     const pairs = [0, 1, 2].flatMap((i) => [0, 1].map((j) => [i, j]));
-    const wires = heights.slice(1).map((_, m) => {
+    const wires = heights.slice(1).map(() => {
       const lines = pairs.map(() => [h("line"), h("line")]);
       const side = h("text", { x: 338, "text-anchor": "end", "font-weight": "bold" });
       const group = h("g", {}, lines.flat(), side);

@@ -35,10 +35,10 @@ DBN.figure("learning", {
 
     const top = fig.row(), middle = fig.row(), pictures = ["Weights", "Exact gradient", "Followed"].map((title) =>
       fig.pictures(title, { shape: [N, N], gap: 0, size: 20, into: fig.card(title, top) }));
-    const kinds = { "KL(P⁰‖P∞)": "visible", "KL(Pⁿ‖P∞)": "hidden" }, x = "updates";
-    const divergences = DBN.chart(fig, "The two divergences of equation 6", { kinds, x, y: "nats", into: middle });
-    const angles = DBN.chart(fig, "How far it strays from the exact gradient", { kinds: { angle: "energy" }, x, y: "degrees",
-      into: middle });
+    const kinds = { "KL(P⁰‖P∞)": "visible", "KL(Pⁿ‖P∞)": "hidden" }, over = "updates";
+    const divergences = DBN.chart(fig, "The two divergences of equation 6", { kinds, x: over, y: "nats", into: middle });
+    const angles = DBN.chart(fig, "How far it strays from the exact gradient", { kinds: { angle: "energy" },
+      x: over, y: "degrees", into: middle });
     const bars = fig.bars("P∞", [...Object.keys(patterns), "all others"], { kind: "visible", into: fig.card("P∞") });
     const change = (key) => (value) => {
       state[key] = value;

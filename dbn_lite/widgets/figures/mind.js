@@ -13,7 +13,7 @@ DBN.figure("mind", {
     const nPen = nVis - nLabels, row = DBN.set(fig.row(), { class: "dbn-row dbn-chains" });
     const cards = Array.from({ length: nLabels }, (_, i) => {
       const into = fig.card("", row), facts = DBN.h("span");
-      const units = (what, n, square) => fig.units(`${what}, chain ${i}`, n, { wide: 84, into, shape: square });
+      const units = (what, size, square) => fig.units(`${what}, chain ${i}`, size, { wide: 84, into, shape: square });
       const mind = units("What it has in mind", shape[0] * shape[1], shape), memory = units("Top memory", nHid);
       const odds = units("Probability of each label", nLabels, [1, nLabels]);
       into.append(facts);
