@@ -21,6 +21,8 @@ LACKS = "no Chromium or Chrome is installed"
 # A machine that is meant to run these tests fails rather than pass them over.
 pytestmark = pytest.mark.skipif(BROWSER is None and not os.environ.get("CI"), reason=LACKS)
 FIGURES = sorted(file.stem for file in (bundle.HERE / "figures").glob("*.js"))
+RUNS = [{"name": name, "errors": [9, 8], "n_shown": 1, "packed": "8Ag="} for name in ("as set", "a rate of 1")]
+GIVEN: dict[str, dict[str, Any]] = {"training": {"runs": RUNS, "kept": [0, 20], "every": 20, "shape": [1, 1]}}
 PAPER = 0xF4  # the grey that stands for an activity of 0 on a light page
 
 
@@ -103,8 +105,8 @@ def pixels(visit: Visit, label: str) -> np.ndarray:
 
 
 def open_all(browser: Any, home: str, folder: Path, **more: Any) -> Opened:
-    """A page with all nine, each there with its caption and the moment in words, and nothing to complain of."""
-    visit = Opened(browser, home, folder, {name: {} for name in FIGURES}, **more)
+    """A page with all of them, each there with its caption and the moment in words, and nothing to complain of."""
+    visit = Opened(browser, home, folder, {name: GIVEN.get(name, {}) for name in FIGURES}, **more)
     for name in FIGURES:
         assert visit.count(f"[data-figure={name}]") == 1, name
         assert visit.text(f"[data-figure={name}] figcaption") == f"Caption of {name}."
@@ -161,7 +163,7 @@ def test_on_a_phone_from_a_folder_figures_fit_and_move_only_when_asked(browser: 
 
 
 def test_without_javascript_there_are_a_still_and_a_caption(browser: Any, site: str, folder: Path) -> None:
-    page = figure_page.write(folder, {name: {} for name in FIGURES})
+    page = figure_page.write(folder, {name: GIVEN.get(name, {}) for name in FIGURES})
     visit = Visit(browser, site + page.name, site, java_script_enabled=False)
     assert visit.page.get_by_text("A still picture.").count() == len(FIGURES)
     for name in FIGURES:

@@ -48,6 +48,10 @@ class Replayed:
         return np.array([[next(self.left) for _ in range(n)]])
 
 
+def counted(n: int) -> str:
+    return "1 iteration" if n == 1 else f"{n} iterations"
+
+
 def appendix_b(n_gibbs: int) -> list[str]:
     """The lines that assign something, in the order in which they run."""
     text = (bundle.HERE / "updown.m").read_text()
@@ -109,7 +113,7 @@ def test_mind_runs_the_chains_of_the_library(browser: Any, site: str, folder: Pa
     rngs = [Replayed(visit, 200 + i) for i in range(10)]
     chains = [dbn.start_from_noise(NET, i, 1, rng) for i, rng in enumerate(rngs)]
     for t in range(4):
-        visit.says(f"{t} iterations")
+        visit.says(counted(t))
         for i in (0, 7):
             view = dbn.down_pass(NET, chains[i][:, :40], Replayed(visit, 2_000_000 + 100 * t + i))[0]
             assert np.abs(visit.activity(f"What it has in mind, chain {i}") - view).max() < 0.006
@@ -159,7 +163,7 @@ def test_mind_goes_on_in_its_other_memory(browser: Any, site: str, folder: Path)
     chain = dbn.start_from_noise(NET, 3, 1, rng)
 
     def agrees(t: int, net: dbn.DBN) -> None:
-        visit.says(f"{t} iterations")
+        visit.says(counted(t))
         view = dbn.down_pass(net, chain[:, :40], Replayed(visit, 100 * t + 3))[0]
         assert np.abs(visit.activity("What it has in mind, chain 3") - view).max() < 0.006
         energy = dbn.label_free_energies(net, chain[:, :40])[0, 3]
@@ -170,7 +174,7 @@ def test_mind_goes_on_in_its_other_memory(browser: Any, site: str, folder: Path)
     agrees(1, NET)
     with visit.page.expect_response("**/cured.bin*"):
         visit.choose("Memory", "after its cure")
-    visit.says("1 iterations, cured.")
+    visit.says("1 iteration, cured.")
     assert asked == ["cured.bin"]  # not before it is asked for
     agrees(1, CURED)
     visit.press("Step")
@@ -188,7 +192,7 @@ def test_a_memory_that_does_not_load_is_said(browser: Any, site: str, folder: Pa
     visit.says("The weights could not be loaded")
     assert visit.page.locator(memory).input_value() == "net"
     visit.press("Step")
-    visit.says("1 iterations. The states")
+    visit.says("1 iteration. The states")
     visit.says("The weights could not be loaded")  # still, for it was said in passing
     visit.page.unroute("**/cured.bin*")
     held: list[Any] = []
@@ -203,7 +207,7 @@ def test_a_memory_that_does_not_load_is_said(browser: Any, site: str, folder: Pa
     assert "cured" not in visit.text(".dbn-status")
     assert "could not" not in visit.text(".dbn-status")
     visit.choose("Memory", "after its cure")
-    visit.says("1 iterations, cured.")
+    visit.says("1 iteration, cured.")
     visit.close()
 
 
@@ -269,7 +273,7 @@ def test_draw_reads_and_dreams_as_the_library(browser: Any, site: str, folder: P
     for t in (1, 2, 3):
         visit.press("Step")
         dbn.memory_step(NET, penlab, rng)
-        visit.says(f"{t} iterations on, its label is {penlab[0, 40:].argmax()}.")
+        visit.says(f"{counted(t)} on, its label is {penlab[0, 40:].argmax()}.")
         left, dream = 2 + 30 * (t - 1), dbn.down_pass(NET, penlab[:, :40], Replayed(visit, t))[0]
         found = 1 - pixels(visit, "Dreams")[2:30, left : left + 28, 0] / PAPER
         assert np.abs(found.ravel() - dream).max() < 0.006

@@ -1,4 +1,4 @@
-"""The live figures in a real JupyterLab: the book's notebook of all nine, run by a kernel, looked at in a browser."""
+"""The live figures in a real JupyterLab: the book's notebook of all eleven, run by a kernel, looked at in a browser."""
 
 import importlib.util
 import json
@@ -40,7 +40,7 @@ SETTINGS = {
 
 
 def notebook() -> nbformat.NotebookNode:
-    """The book's nine figures, and below them a chain in a machine of the reader's own and a machine that learns."""
+    """The book's eleven figures, and below them a chain in a machine of the reader's own and a machine that learns."""
     made = nbformat.read(BOOK / "figures.ipynb", as_version=4)
     made.cells += [nbformat.v4.new_code_cell(cell) for cell in (OWN, PANEL)]
     return made
@@ -187,7 +187,7 @@ def wait_for_a_change(root: Any) -> None:
 
 def test_all_cells_ran(opened: Opened) -> None:
     assert opened.counts == list(range(1, len(opened.counts) + 1))
-    assert len(opened.counts) > len(FIGURES) == 9
+    assert len(opened.counts) > len(FIGURES) == 11
     assert opened.page.locator("[data-mime-type='application/vnd.jupyter.error']").count() == 0
     assert opened.page.locator(".jp-Dialog").count() == 0  # nothing asks for an answer first
 

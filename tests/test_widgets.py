@@ -270,5 +270,5 @@ def test_lines_of_appendix_b_run_as_the_literal_algorithm(net: dbn.DBN, image: n
         np.testing.assert_allclose(np.ravel(by * np.array(found[name])), change, atol=1e-4)
 
 
-def test_there_are_fewer_than_1500_lines_of_javascript() -> None:
-    assert sum(len(file.read_text().splitlines()) for file in bundle.HERE.rglob("*.js")) < 1500
+def test_there_are_fewer_than_2000_lines_of_javascript() -> None:
+    assert sum(len(file.read_text().splitlines()) for file in bundle.HERE.rglob("*.js")) < 2000

@@ -38,10 +38,12 @@ __all__ = [
     "ExplainingAway",
     "Figure",
     "Filters",
+    "FoldedNet",
     "InfiniteNet",
     "LearningCD",
     "Mind",
     "UpDown",
+    "WakeSleep",
 ]
 
 
@@ -124,7 +126,8 @@ class Chain(Figure):
         """The first start, or coin flips, and three full steps from there."""
         rbm, rng = self.models["greedy"], backend.current().random(0, "still")
         assert isinstance(rbm, RBM)
-        start = np.zeros((1, rbm.n_vis)) if self.images is None else self.images[:1]
+        first = int(np.argmax(self.labels == 3)) if self.labels is not None else 0  # the figure starts at a 3, too
+        start = np.zeros((1, rbm.n_vis)) if self.images is None else self.images[first : first + 1]
         v, to_numpy = backend.current().asarray(start), backend.current().to_numpy
         visible, hidden = np.empty((4, rbm.n_vis)), np.empty((4, rbm.n_hid))
         for t in range(4):
@@ -153,12 +156,12 @@ class Filters(Figure):
 
 
 class ExplainingAway(Figure):
-    """Two rare causes of one effect, figure 2 of the paper: what is observed, believed, and lost by independence."""
+    """The lowest layer of the book's picture: two rare causes of one effect, figure 2 of the paper."""
 
     NAME = "explaining"
     CAPTION = (
-        "An earthquake and a truck are rare, and each makes the house jump. It jumps: was it one of them, or both? "
-        "Then observe the truck, and watch the earthquake."
+        "The lowest layer. An earthquake and a truck are rare, and each makes the house jump. It jumps: was it one of "
+        "them, or both? Press a unit to observe it on, off or not at all; drag a weight or a bias up or down."
     )
 
     def __init__(self, **options: Any):
@@ -174,12 +177,12 @@ class ExplainingAway(Figure):
 
 
 class InfiniteNet(Figure):
-    """The infinite net with tied weights, figure 3 of the paper, beside the Gibbs chain that it unrolls."""
+    """Layers on top of the book's picture, figure 3 of the paper: tied, they cancel the competition of the causes."""
 
     NAME = "infinite"
     CAPTION = (
-        "An infinite net with tied weights, cut after a few layers, beside the Gibbs chain of its machine. Given the "
-        "data, the two units of H0 compete. What must the layers above contribute, so that they no longer do?"
+        "Layers are put on top, all with the same weights W, up and down in turn. Given the data, the two causes "
+        "compete. What must the layers above contribute, so that they no longer do?"
     )
     MACHINE = exact.BoltzmannMachine(  # the script has the same numbers
         W=np.array([[2, 2.5], [2.5, 2], [2, 1.5]]), vis_bias=np.array([-3, -3, -2.5]), hid_bias=np.array([0, -0.5])
@@ -205,6 +208,24 @@ class InfiniteNet(Figure):
         return plot.curves(lines, "layers above the data", "interaction in H0 (nats)")
 
 
+class FoldedNet(Figure):
+    """The infinite net folded into a restricted Boltzmann machine, its Gibbs chain, and the terms of equation 4."""
+
+    NAME = "folded"
+    CAPTION = (
+        "The infinite net of chapter 2 and the machine that it is: fold it, and its layers become the steps of a Gibbs "
+        "chain. Each layer adds a term to the gradient of a weight. Which of them does contrastive divergence keep?"
+    )
+
+    def still(self) -> Picture:
+        """The sum of the first terms of equation 4 for one weight, beside the gradient that it tends to."""
+        terms = exact.tied_gradient_terms(InfiniteNet.MACHINE, [[1, 0, 0]])
+        sums = np.cumsum([next(terms)[0, 0] for _ in range(8)]).tolist()
+        whole = float(exact.ml_gradient(InfiniteNet.MACHINE, [[1, 0, 0]]).W[0, 0])
+        lines: dict[str, Sequence[float]] = {"sum of the terms": sums, "gradient": [whole] * 8}
+        return plot.curves(lines, "terms of equation 4", "gradient (nats per unit of weight)")
+
+
 def _moved(machine: exact.BoltzmannMachine, way: exact.Statistics, rate: float = 1) -> exact.BoltzmannMachine:
     """The machine after a step of a gradient."""
     W, vis_bias, hid_bias = machine.W + rate * way.W, machine.vis_bias + rate * way.vis_bias, machine.hid_bias
@@ -212,12 +233,12 @@ def _moved(machine: exact.BoltzmannMachine, way: exact.Statistics, rate: float =
 
 
 class LearningCD(Figure):
-    """A machine small enough to enumerate, learning by the mean of CD-k or by the exact gradient."""
+    """A machine small enough to enumerate, learning by the mean of CD-n or by the exact gradient."""
 
     NAME = "learning"
     CAPTION = (
         "Four patterns of two by two pixels, learned by contrastive divergence in a machine that can be enumerated. "
-        "How far does CD-k stray from the gradient of the log probability, and which k is enough?"
+        "How far does CD-n stray from the gradient of the log probability, and which n is enough?"
     )
     PATTERNS: ClassVar = np.array([[1, 1, 0, 0], [0, 0, 1, 1], [1, 0, 1, 0], [0, 1, 0, 1]])  # the script has them too
 
@@ -234,31 +255,58 @@ class LearningCD(Figure):
 
 
 class Bound(Figure):
-    """The bound of eq. 8, its energy, entropy and gap, while a net of three layers is learned greedily."""
+    """The bottom of the book's picture untied: the bound of eq. 8 rises, and a gap opens between it and log p(v)."""
 
     NAME = "bound"
     CAPTION = (
-        "A small net learns greedily, one layer after the other, by exact gradients. While its weights are tied the "
-        "bound is log p(v) itself. Once a layer is frozen, can log p(v) fall below what it was then?"
+        "Two kinds of night, quiet and wild. All layers learn together; then untie them: the bottom is frozen, and the "
+        "layers above learn on. Drag a weight above, or the data. Can log p(v) fall below what it was when you untied?"
+    )
+    NIGHTS: ClassVar = np.array([[0, 0, 0], [1, 1, 1]])  # the script has the same, and the same rate
+    RATE = 0.3
+
+    @classmethod
+    def learned(cls, n_tied: int, n_untied: int) -> tuple[exact.BoltzmannMachine, exact.BoltzmannMachine, np.ndarray]:
+        """The bottom, the machine above it, and mean log p(v) and bound (n_tied + n_untied + 1, 2) on the way."""
+        lowest, past = InfiniteNet.MACHINE, []
+        for update in range(n_tied + n_untied + 1):
+            if update <= n_tied:
+                top = exact.BoltzmannMachine(lowest.W.T, lowest.hid_bias, lowest.vis_bias)
+            net = exact.BeliefNet([lowest.W.T], [lowest.vis_bias, lowest.hid_bias], exact.log_prob(top))
+            parts = [exact.variational_bound(net, v) for v in cls.NIGHTS]
+            past.append(np.mean([(part.log_prob, part.bound) for part in parts], axis=0))
+            if update == n_tied + n_untied:
+                break
+            if update < n_tied:
+                lowest = _moved(lowest, exact.ml_gradient(lowest, cls.NIGHTS), cls.RATE)
+            else:
+                seen = exact.data_statistics(top, top.v_states, exact.prob_h_given_v(lowest, cls.NIGHTS).mean(axis=0))
+                top = _moved(top, seen.minus(exact.model_statistics(top)), cls.RATE)
+        return lowest, top, np.array(past)
+
+    def still(self) -> Picture:
+        """Mean log p(v) and its bound over two updates of all layers and forty of those above the bottom."""
+        past = self.learned(2, 40)[2]
+        names = {"mean log p(v)": past[:, 0].tolist(), "its bound": past[:, 1].tolist()}
+        return plot.curves(names, "updates", "nats", x=range(len(past)))
+
+
+class WakeSleep(Figure):
+    """Recognition untied from generation in the book's picture: what the wake phase fits, and what the sleep phase."""
+
+    NAME = "wake"
+    CAPTION = (
+        "Recognition weights R lead up, generative weights G lead down. Awake, G learns to make the data from what R "
+        "finds in them; asleep, R learns to find the causes of what G dreams. Which of the two closes the gap?"
     )
 
     def still(self) -> Picture:
-        """Mean log p(v) and its bound over four updates of layer 1 and forty of layer 2, which starts tied."""
-        machine = exact.BoltzmannMachine(6 * np.random.default_rng(2).random((4, 4)) - 3, np.zeros(4), np.zeros(4))
-        data, lines = LearningCD.PATTERNS, np.empty((2, 45))
-        for t in range(4):
-            lines[:, t] = exact.log_prob(machine, data).mean()
-            machine = _moved(machine, exact.ml_gradient(machine, data), 0.2)
-        lower, top = machine, exact.BoltzmannMachine(machine.W.T, machine.hid_bias, machine.vis_bias)
-        data_above = exact.prob_h_given_v(lower, data).mean(axis=0)
-        for t in range(4, 45):
-            net = exact.BeliefNet([lower.W.T], [lower.vis_bias, lower.hid_bias], exact.log_prob(top))
-            parts = [exact.variational_bound(net, v) for v in data]
-            lines[:, t] = np.mean([(part.log_prob, part.bound) for part in parts], axis=0)
-            above = exact.data_statistics(top, top.v_states, data_above)
-            top = _moved(top, above.minus(exact.model_statistics(top)), 0.2)
-        names = {"mean log p(v)": lines[0].tolist(), "its bound": lines[1].tolist()}
-        return plot.curves(names, "updates", "nats", x=range(45))
+        """Exact posterior and transposed inference for the quiet night, as greedy learning leaves them."""
+        lowest, top, _ = Bound.learned(0, 40)
+        net = exact.BeliefNet([lowest.W.T], [lowest.vis_bias, lowest.hid_bias], exact.log_prob(top))
+        q = exact.prob_h_given_v(lowest, [0, 0, 0])[0]
+        cases = ["neither", "truck", "earthquake", "both"]
+        return plot.probabilities(exact.net_posterior(net, [0, 0, 0]), {"recognition": q}, cases)
 
 
 class _OfNet(Figure):

@@ -19,7 +19,8 @@ _TIED = {"hidvis": "vishid", "penhid": "hidpen"}  # generative: the recognition 
 
 def script() -> str:
     """The whole program of the figures: the models, the kit, one file a figure, and appendix B, which one runs."""
-    files = [HERE / "core.js", HERE / "kit.js", HERE / "input.js", *sorted((HERE / "figures").glob("*.js"))]
+    first = [HERE / f"{name}.js" for name in ("core", "kit", "input", "chart", "net")]
+    files = [*first, *sorted((HERE / "figures").glob("*.js"))]
     lines = (HERE / "updown.m").read_text(encoding="utf-8").splitlines()
     return "\n".join([*(file.read_text(encoding="utf-8") for file in files), f"DBN.appendixB = {json.dumps(lines)};\n"])
 

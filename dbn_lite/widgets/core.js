@@ -183,9 +183,9 @@ const DBN = (() => {
   const gradient = (machine, p, q) => added(statistics(machine, p), statistics(machine, q), -1);
 
   /** For every visible state log p(v), energy and entropy of eq. 7 and 8, in directed layers of machines, the lowest
-   * first, below a prior given by its logarithms; Q is the up-pass by transposed weights. */
+   * first, below a prior given by its logarithms; Q is the up-pass by transposed weights, or by those of a machine `up`. */
   const bound = (layers, logPrior) => layers.reduceRight((above, machine) => {
-    const down = turn(logGiven(flip(machine))), up = logGiven(machine); // both (visible, hidden)
+    const down = turn(logGiven(flip(machine))), up = logGiven(machine.up ?? machine); // both (visible, hidden)
     const mean = (value) => up.map((row, v) => total(row, (logQ, s) => Math.exp(logQ) * value(s, v, logQ)));
     return {
       logProb: down.map((row) => logSum(row.map((x, s) => x + above.logProb[s]))),

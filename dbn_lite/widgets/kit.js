@@ -273,33 +273,11 @@ Object.assign(DBN, (() => {
       into.append(node);
       return { node, draw };
     }
-
-    /** Curves over steps 0, 1, 2, ..., told apart by colour and dashes, below their names: kinds is {name: kind}.
-     * Returns draw(series, {steps, marks, range}): their numbers, the width in steps, steps to mark, values to show. */
-    curves(label, kinds, into = this.stage) {
-      const names = Object.keys(kinds), top = 16 * names.length + 12, bottom = top + 120;
-      const svg = h("svg", { viewBox: `0 0 340 ${bottom + 8}`, role: "img", "aria-label": label, "font-size": 12 });
-      into.append(svg);
-      const line = (points, k) => h("polyline", { points: points.map((at) => at.join()).join(" "), fill: "none",
-        style: `stroke: var(--dbn-${kinds[names[k]]})`, "stroke-width": 2.5, "stroke-dasharray": ["none", "8 3", "2 3"][k] });
-      return (series, { steps = 1, marks = [], range = [] } = {}) => {
-        const low = Math.min(...range, ...series.flat()), high = Math.max(...range, ...series.flat(), low + 1e-9);
-        const x = (t) => 58 + (276 * t) / Math.max(steps, 1), y = (value) => bottom - (120 * (value - low)) / (high - low);
-        const rule = (d) => h("path", { d, stroke: "currentcolor", "stroke-opacity": 0.5 });
-        svg.replaceChildren(
-          ...[low, high].map((value) => h("text", { x: 52, y: y(value) + 4, "text-anchor": "end" }, signed(value))),
-          ...marks.map((t) => rule(`M${x(t)} ${top}V${bottom}`)), low < 0 && high > 0 ? rule(`M58 ${y(0)}H334`) : "",
-          ...series.flatMap((values, k) => [line(values.map((value, t) => [x(t), y(value)]), k), h("circle",
-            { cx: x(values.length - 1), cy: y(values.at(-1)), r: 4, style: `fill: var(--dbn-${kinds[names[k]]})` })]),
-          ...names.map((name, k) => h("text", { x: 52, y: 16 * k + 12 }, name)),
-          ...names.map((_, k) => line([[0, 16 * k + 8], [46, 16 * k + 8]], k)),
-        );
-      };
-    }
   }
 
   /** A number to three places, with a minus sign that is one. */
   const signed = (x, places = 3) => x.toFixed(places).replace(/^-(0\.?0*)$/, "$1").replace("-", "−");
+  const counted = (n, word, plural = "s") => `${n} ${word}${n === 1 ? "" : plural}`;
   const largest = (image) => image.reduce((most, x) => Math.max(most, Math.abs(x)), 1e-9);
 
   /** One picture: ink on paper, or with a limit signed, from negative over paper to positive. */
@@ -392,5 +370,5 @@ Object.assign(DBN, (() => {
     if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", mountAll);
     else queueMicrotask(mountAll); // once the figures below are known
   }
-  return { h, set, signed, ARROWS, render, figure: (name, spec) => { specs[name] = spec; } };
+  return { h, set, signed, counted, ARROWS, render, figure: (name, spec) => { specs[name] = spec; } };
 })());

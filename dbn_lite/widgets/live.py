@@ -6,6 +6,8 @@ import asyncio
 import base64
 import html
 import io
+import json
+import sys
 import time
 from typing import Any, ClassVar
 
@@ -15,7 +17,7 @@ from matplotlib.figure import Figure as Picture
 
 from dbn_lite import backend, plot
 from dbn_lite.errors import InputError
-from dbn_lite.rbm import ContrastiveDivergence, mean_h_from_v, mean_v_from_h, random_rbm
+from dbn_lite.rbm import RBM, ContrastiveDivergence, mean_h_from_v, mean_v_from_h, random_rbm
 
 from . import Filters
 
@@ -26,17 +28,50 @@ SLICE = 0.05  # seconds of learning between two looks at what the reader wants
 REDRAW = 1.0  # seconds between two pictures
 
 
+class _Training:
+    """A machine and where it stands in its training: a mini-batch, and then the next."""
+
+    MOMENTUM, WEIGHT_DECAY = 0.5, 2e-4
+    PROBE: ClassVar[int] = 500  # images that the error is measured on
+
+    def __init__(self, images: Any, batch_size: int, seed: int, n_hid: int) -> None:
+        self.rbm = random_rbm(images.shape[1], n_hid, seed)
+        self.batch_size, self.seed, self.n_batches = batch_size, seed, 0
+        self._learner, self._rng = ContrastiveDivergence(self.rbm, batch_size), backend.current().random(seed, "live")
+
+    def step(self, images: Any, learning_rate: float, n_gibbs: int) -> None:
+        """One mini-batch: each once a pass, in an order of its own every pass."""
+        n = self.batch_size
+        passed, b = divmod(self.n_batches, len(images) // n)
+        if b == 0:
+            self._order = np.random.default_rng([self.seed, passed]).permutation(len(images) // n)
+        batch = images[self._order[b] * n : (self._order[b] + 1) * n]
+        self._learner.step(batch, self._rng, learning_rate, self.MOMENTUM, self.WEIGHT_DECAY, n_gibbs)
+        self.n_batches += 1
+
+    def error(self, images: Any) -> float:
+        """The squared error of the reconstruction, by probabilities, summed over pixels: the mean over the probe."""
+        v = images[: self.PROBE]
+        again = mean_v_from_h(self.rbm, mean_h_from_v(self.rbm, v))
+        return float(((again - v) ** 2).sum(axis=1).mean())
+
+
 class TrainLive(ipywidgets.VBox):
-    """An RBM that learns by contrastive divergence while its filters are shown: rate, k and size on sliders.
+    """An RBM that learns by contrastive divergence while its filters are shown: rate, Gibbs steps and size on sliders.
 
     A new rate or number of Gibbs steps counts from the next mini-batch on; another number of hidden units or another
     seed starts over. Momentum and weight decay are those that the paper preset's first layer starts with. Raises
     InputError for images outside [0, 1] and for settings outside `RANGES`.
     """
 
-    MOMENTUM, WEIGHT_DECAY = 0.5, 2e-4
     MEASURE_EVERY: ClassVar[int] = 20  # mini-batches
-    PROBE: ClassVar[int] = 500  # images that the error is measured on
+    KEPT: ClassVar = (0, 20, 40, 60, 100, 140)  # mini-batches after which a recorded training keeps its filters
+    CHANGES: ClassVar[dict[str, dict[str, Any]]] = {
+        "as set": {},
+        "a rate of 1": {"learning_rate": 1.0},
+        "twenty Gibbs steps": {"n_gibbs": 20},
+        "ten hidden units": {"n_hid": 10},
+    }
     CAPTION = (
         "A restricted Boltzmann machine learns by contrastive divergence: its filters as they form, blue pixels call "
         "a unit, red ones forbid it; and how far one step of its chain takes an image from itself."
@@ -59,7 +94,7 @@ class TrainLive(ipywidgets.VBox):
         self.task: asyncio.Task[None] | None = None
         self.n_hid = _slider(ipywidgets.IntSlider, "Hidden units", n_hid, *RANGES["n_hid"])
         self.rate = _slider(ipywidgets.FloatLogSlider, "Learning rate", learning_rate, -3, 0)
-        self.n_gibbs = _slider(ipywidgets.IntSlider, "Gibbs steps, k", n_gibbs, *RANGES["n_gibbs"])
+        self.n_gibbs = _slider(ipywidgets.IntSlider, "Gibbs steps, n", n_gibbs, *RANGES["n_gibbs"])
         self.seed = ipywidgets.BoundedIntText(seed, min=0, max=RANGES["seed"][1], description="Seed", style=_WIDE)
         self.buttons = {name: ipywidgets.Button(description=name) for name in ("Start", "Stop", "Reset")}
         for name, act in {"Start": self.start, "Stop": self.stop, "Reset": self.reset}.items():
@@ -89,11 +124,8 @@ class TrainLive(ipywidgets.VBox):
         self.show()
 
     def _begin(self) -> None:
-        seed = self.seed.value
-        self.rbm = random_rbm(self.images.shape[1], self.n_hid.value, seed)
-        self._learner = ContrastiveDivergence(self.rbm, self.batch_size)
-        self._rng, self._seed = backend.current().random(seed, "live"), seed
-        self.n_batches, self.errors = 0, [self._error()]
+        self._training = _Training(self.images, self.batch_size, self.seed.value, self.n_hid.value)
+        self.errors = [self._training.error(self.images)]
 
     def advance(self, n_batches: int) -> None:
         """Learn from so many mini-batches, at least 1, before it returns, and show what has become of the machine."""
@@ -137,22 +169,19 @@ class TrainLive(ipywidgets.VBox):
             raise  # to whoever awaits the task
 
     def _step(self) -> None:
-        """One mini-batch: each once a pass, in an order of its own every pass."""
-        n = self.batch_size
-        passed, b = divmod(self.n_batches, len(self.images) // n)
-        if b == 0:
-            self._order = np.random.default_rng([self._seed, passed]).permutation(len(self.images) // n)
-        batch = self.images[self._order[b] * n : (self._order[b] + 1) * n]
-        self._learner.step(batch, self._rng, self.rate.value, self.MOMENTUM, self.WEIGHT_DECAY, self.n_gibbs.value)
-        self.n_batches += 1
+        self._training.step(self.images, self.rate.value, self.n_gibbs.value)
         if self.n_batches % self.MEASURE_EVERY == 0:
-            self.errors.append(self._error())
+            self.errors.append(self._training.error(self.images))
 
-    def _error(self) -> float:
-        """The squared error of the reconstruction, by probabilities, summed over pixels: the mean over the probe."""
-        v = self.images[: self.PROBE]
-        again = mean_v_from_h(self.rbm, mean_h_from_v(self.rbm, v))
-        return float(((again - v) ** 2).sum(axis=1).mean())
+    @property
+    def rbm(self) -> RBM:
+        """The machine as it is now."""
+        return self._training.rbm
+
+    @property
+    def n_batches(self) -> int:
+        """How many mini-batches it has learned from."""
+        return self._training.n_batches
 
     # Showing
 
@@ -184,17 +213,50 @@ class TrainLive(ipywidgets.VBox):
         said = html.escape(f"{type(error).__name__}: {error}")
         self.status.value = f"<span role='alert'><b>Stopped by an error.</b> {said}</span>"
 
+    def recorded(self) -> list[dict[str, Any]]:
+        """Four trainings of the panel's machine from its start, as set and with one setting changed, for a static page.
+
+        Each with its name, its error every `MEASURE_EVERY` mini-batches, and the filters of its first ten units after
+        each number of `KEPT`, four bits a weight (`packed`, base64): 8 is nothing, 1 and 15 the largest of a filter.
+        """
+        runs = []
+        for name, changed in self.CHANGES.items():
+            given = {
+                "n_hid": self.n_hid.value,
+                "learning_rate": self.rate.value,
+                "n_gibbs": self.n_gibbs.value,
+            } | changed
+            run = _Training(self.images, self.batch_size, self.seed.value, given["n_hid"])
+            errors, filters, n_shown = [run.error(self.images)], [], min(10, given["n_hid"])
+            for done in range(self.KEPT[-1] + 1):
+                if done in self.KEPT:
+                    weights = backend.current().to_numpy(run.rbm.W).T[:n_shown]
+                    filters.append(np.rint(7 * weights / np.abs(weights).max(axis=1, keepdims=True)).astype(int) + 8)
+                if done < self.KEPT[-1]:
+                    run.step(self.images, given["learning_rate"], given["n_gibbs"])
+                    if run.n_batches % self.MEASURE_EVERY == 0:
+                        errors.append(run.error(self.images))
+            nibbles = np.stack(filters).ravel()
+            nibbles = np.append(nibbles, np.full(nibbles.size % 2, 8))
+            packed = base64.b64encode((16 * nibbles[::2] + nibbles[1::2]).astype(np.uint8).tobytes()).decode()
+            rounded = [round(error, 2) for error in errors]
+            runs.append({"name": name, "errors": rounded, "n_shown": n_shown, "packed": packed})
+        return runs
+
     def div(self) -> str:
-        """The panel for a static page: that it runs in Jupyter, above stills of its filters and its curve."""
+        """The panel for a static page: recorded trainings to scrub and to compare, and a still without JavaScript.
+
+        Where Python runs in the browser nothing is recorded: it takes long there, and the panel itself is at hand.
+        """
         weights = backend.current().to_numpy(self.rbm.W).T[:60]
         filters = plot.image_grid(weights, self.shape, columns=15, signed=True)
-        after = f"after {self.n_batches:,} mini-batches"
+        runs = [] if sys.platform == "emscripten" else self.recorded()
+        options = {"runs": runs, "kept": self.KEPT, "every": self.MEASURE_EVERY, "shape": self.shape}
         return (
-            f'<div class="dbn-host"><figure class="dbn-figure"><p><strong>This panel runs in Jupyter</strong>: there, '
-            f"sliders set the learning rate, the number of Gibbs steps and the number of hidden units while it "
-            f"learns. Here is how it looks {after}.</p>{_image(filters, f'Weights of hidden units {after}.')}"
-            f"{_image(self._curve(), f'The squared error over time, {self.errors[-1]:.1f} {after}.')}"
-            f"<figcaption>{html.escape(self.CAPTION)}</figcaption></figure></div>"
+            f'<div class="dbn-host" data-dbn-widget="training" data-options="{html.escape(json.dumps(options))}">'
+            f"<figure>{_image(filters, f'Weights of hidden units after {self.n_batches:,} mini-batches.')}"
+            f"<figcaption>{html.escape(self.CAPTION)} This training was recorded; in Jupyter the panel trains anew, "
+            "with a slider for each setting.</figcaption></figure></div>"
         )
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:

@@ -1,56 +1,57 @@
-// Two rare causes of one effect (figure 2 of the paper): the exact posterior given whatever is observed, and the best
-// that independent units can make of it.
+// The lowest layer of the book's picture: rare causes of a shared effect (figure 2 of the paper), the exact posterior given
+// whatever is observed, and the best that independent units can make of it.
 /* global DBN */
 DBN.figure("explaining", {
   title: "Explaining away",
   render(fig) {
-    const { h, set, exact, signed } = DBN, names = ["Earthquake", "Truck", "House jumps"], both = exact.states(2);
-    const paper = { bias: [-10, -10, -20], weight: [20, 20] }, state = { bias: [...paper.bias], weight: [...paper.weight] };
-    const seen = [null, null, 1], cases = ["neither", "truck alone", "earthquake alone", "both"]; // seen: null, 0 or 1
-    const chance = (p) => (p > 0 && p < 5e-4 ? p.toExponential(1).replace("-", "−") : p.toFixed(4));
+    const { h, exact, signed, night } = DBN, both = exact.states(2), seen = [[1, null, null], [null, null]]; // null: unseen
+    const paper = () => ({ W: [[20, 20], [10, 0], [0, 10]], visBias: [-20, -5, -5], hidBias: [-10, -10] });
+    let net = paper();
+    const chance = (p) => (p > 0 && p < 5e-3 ? p.toExponential(0).replace("-", "−") : p.toFixed(2));
     const power = (x) => ["e", h("sup", {}, signed(x, 1))];
 
-    const top = fig.row(), table = h("table"), wires = [0, 1].map((i) => h("span", { class: `dbn-wire-${i}` }));
-    const turn = (i) => { seen[i] = { null: 1, 1: 0, 0: null }[seen[i]]; fig.redraw(); };
-    const units = names.map((_, i) => h("button", { type: "button", class: `dbn-unit-${i}`, onclick: () => turn(i) }));
-    top.append(h("div", { class: "dbn-net", role: "group", "aria-label": "The net: press a unit to observe it" },
-      h("svg", { viewBox: "0 0 100 75", "aria-hidden": "true" }, h("path", { d: "M17 18L50 55L83 18" })), wires, units));
-    fig.card("Exact posterior P of the causes, from prior × likelihood", top, table);
-    const [ofP, ofQ] = [["Exact posterior P", "hidden"], ["Best factorial Q", "energy"]].map(([title, kind]) =>
-      fig.bars(title, cases, { kind, into: fig.card(title) }));
-
-    const sliders = [["Bias", "bias", -30, 5], ["Weight", "weight", -5, 30]].flatMap(([word, key, min, max]) =>
-      paper[key].map((value, i) => fig.slider(`${word} of ${names[i].toLowerCase()}`,
-        { min, max, step: 0.5, value, format: (x) => signed(x, 1) }, (x) => { state[key][i] = x; fig.redraw(); })));
-    fig.button("The paper's numbers", () => [...paper.bias, ...paper.weight].forEach((value, i) => {
-      sliders[i].value = value;
-      sliders[i].dispatchEvent(new Event("input"));
-    }));
+    const { picture, right } = DBN.halves(fig);
+    const draw = DBN.ladder(fig, {
+      layers: 2, pressed: [0, 1], range: [-30, 30], step: 0.5, changed: () => fig.redraw(), into: picture,
+      press: (k, i) => { seen[k][i] = { null: 1, 1: 0, 0: null }[seen[k][i]]; fig.redraw(); },
+      weights: [{ m: 0, of: () => net }], biases: [{ k: 0, of: () => net.visBias }, { k: 1, of: () => net.hidBias }],
+    });
+    const competition = DBN.reading("nats: how far the causes compete, log P(both) P(neither) / P(quake) P(truck)", right);
+    const belief = DBN.belief(fig, "Belief in the causes", "best factorial Q", right);
+    const table = h("table");
+    fig.card("Posterior P, from prior × likelihood", right, table);
+    fig.choice("Numbers", [["paper", "the paper's, figure 2"], ["book", "milder, as in chapter 2"]], "paper", (name) => {
+      net = name === "paper" ? paper() : night.machine();
+      fig.redraw();
+    });
+    fig.button("Observe only the jump", () => {
+      [seen[0], seen[1]] = [[1, null, null], [null, null]];
+      fig.redraw();
+    });
     fig.onDraw(() => {
-      const { bias, weight } = state, prior = exact.logFactorial(bias.slice(0, 2));
-      const jumps = exact.logGiven({ W: weight.map((w) => [w]), hidBias: [bias[2]] }); // (causes, off or on)
-      const likelihood = jumps.map((row) => row[seen[2]] ?? 0);
-      const barred = both.map((s) => (s.some((on, i) => (seen[i] ?? on) !== on) ? -1e3 : 0));
+      const prior = exact.logFactorial(net.hidBias), on = both.map((s) => exact.inputs(s, exact.turn(net.W), net.visBias));
+      const likelihood = on.map((xs) => exact.total(xs, (x, i) =>
+        (seen[0][i] === null ? 0 : -DBN.softplus(seen[0][i] ? -x : x))));
+      const barred = both.map((s) => (s.some((state, j) => (seen[1][j] ?? state) !== state) ? -1e3 : 0));
       const logP = DBN.logSoftmax(prior.map((x, s) => x + likelihood[s] + barred[s])), p = logP.map(Math.exp);
-      const { q, kl } = exact.bestFactorial(logP);
-      const on = [p[2] + p[3], p[1] + p[3], seen[2] ?? exact.total(p, (x, s) => x * Math.exp(jumps[s][1]))];
-      const scale = Math.sqrt(on[0] * (1 - on[0]) * on[1] * (1 - on[1]));
-      units.forEach((unit, i) => {
-        const said = seen[i] === null ? chance(on[i]) : `observed ${seen[i] ? "on" : "off"}`;
-        unit.replaceChildren(names[i], h("br"), h("strong", {}, said), h("br"), `bias ${signed(bias[i], 1)}`);
-        set(unit, { style: `--dbn-on: ${32 * on[i]}%`, "aria-pressed": `${seen[i] !== null}` });
+      const { q, kl } = exact.bestFactorial(logP), free = seen[1].every((state) => state === null);
+      const marginal = [net.visBias.map((_, i) => seen[0][i] ?? exact.total(p, (x, s) => x * DBN.logistic(on[s][i]))),
+        [p[2] + p[3], p[1] + p[3]]];
+      draw({
+        unit: (k, i) => ({ on: marginal[k][i], seen: seen[k][i] !== null, text: `${seen[k][i] ?? chance(marginal[k][i])}` }),
+        wires: () => [net.W],
       });
-      wires.forEach((wire, i) => { wire.textContent = signed(weight[i], 1); });
+      const [quake, truck] = marginal[1], scale = Math.sqrt(quake * (1 - quake) * truck * (1 - truck));
+      const together = logP[3] - logP[2] - logP[1] + logP[0];
+      competition(free ? signed(together, 1) : "none left");
+      belief(p, both.map((s) => (s[0] ? q[0] : 1 - q[0]) * (s[1] ? q[1] : 1 - q[1])));
       const cell = (s) => h("td", {}, h("strong", {}, chance(p[s])), h("br"), power(prior[s]), " × ", power(likelihood[s]));
       const line = (tag, scope, name, ...cells) => h("tr", {}, h(tag, { scope }, name), cells);
-      table.replaceChildren(line("td", null, "", ...["off", "on"].map((x) => h("th", { scope: "col" }, `truck ${x}`))),
-        ...["off", "on"].map((x, i) => line("th", "row", `earthquake ${x}`, cell(2 * i), cell(2 * i + 1))));
-      ofP.draw(p, { format: chance });
-      ofQ.draw(both.map((s) => (s[0] ? q[0] : 1 - q[0]) * (s[1] ? q[1] : 1 - q[1])), { format: chance });
-      fig.say(`Earthquake ${chance(on[0])}, truck ${chance(on[1])}, house jumps ${chance(on[2])}. Correlation of the causes ` +
-        `${signed(scale && (p[3] - on[0] * on[1]) / scale)}. Best factorial Q: earthquake ${chance(q[0])}, truck ` +
-        `${chance(q[1])}; KL(Q‖P) = ${signed(kl)} nats. Before anything is observed, both at once have e to the ` +
-        `${signed(bias[0] + bias[1], 1)} times the chance of neither.`);
+      table.replaceChildren(line("td", null, "", ...["no truck", "truck"].map((x) => h("th", { scope: "col" }, x))),
+        ...["no quake", "quake"].map((x, i) => line("th", "row", x, cell(2 * i), cell(2 * i + 1))));
+      fig.say(`Earthquake ${marginal[1][0].toPrecision(3)}, truck ${marginal[1][1].toPrecision(3)}. Correlation of the causes ` +
+        `${signed(scale && (p[3] - quake * truck) / scale)}. Best factorial Q: earthquake ${q[0].toPrecision(3)}, truck ` +
+        `${q[1].toPrecision(3)}; KL(Q‖P) = ${signed(kl)} nats.`);
     });
   },
 });

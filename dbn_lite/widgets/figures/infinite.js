@@ -1,73 +1,62 @@
-// The infinite net of figure 3, unrolled layer by layer beside the Gibbs chain of its RBM; and what the prior, the
-// likelihood and so the posterior do to the two units of H0, which cancels when all weights are tied.
+// Layers put on top of the book's picture, one by one (figure 3 of the paper): the prior that they make of the causes
+// cancels the competition in the likelihood, if all weights are tied, and the posterior becomes that of independent units.
 /* global DBN */
 DBN.figure("infinite", {
-  title: "The infinite net, unrolled beside a Gibbs chain",
+  title: "The infinite net, layer by layer",
   render(fig) {
-    const { h, set, exact, signed } = DBN, MOST = 8, biases = { visBias: [-3, -3, -2.5], hidBias: [0, -0.5] };
-    const lowest = { W: [[2, 2.5], [2.5, 2], [2, 1.5]], ...biases }, data = exact.states(3);
-    const other = { W: [[-2, 1], [1, 3], [2, -1]], ...biases }; // U, above H0 in the net that is not tied
-    const state = { depth: 1, tied: true, v: 5, layer: 1 }; // depth: layers above V0; layer: the one that is chosen
+    const { exact, signed, night } = DBN, MOST = 8;
+    const lowest = night.machine(), upper = { ...lowest, W: night.other().W }; // U, above H0 in the net that is not tied
+    const state = { depth: 1, tied: true, v: [1, 0, 0] }; // depth: layers above V0
     const change = (key) => (value) => { state[key] = value; fig.redraw(); };
-    const title = (k) => `${"VH"[k % 2]}${k >> 1}`;
 
-    /** All layers, by transposed weights and the same random numbers: one machine's, or above layer 1 another's. */
-    function sampled(above) {
-      const rng = DBN.random(Number(seed.value)), layers = [{ s: data[state.v] }];
-      for (let k = 1; k <= MOST; k++) {
-        const machine = k > 1 ? above : lowest, { W, hidBias } = k % 2 ? machine : exact.flip(machine);
-        const p = exact.inputs(layers[k - 1].s, W, hidBias).map(DBN.logistic);
-        const u = data[0].map(rng); // as many for a layer of two
-        layers.push({ p, s: p.map((x, i) => (u[i] < x ? 1 : 0)) });
-      }
-      return layers;
-    }
-    /** log p(H0) in a net that ends, with independent units, so many layers above the data. */
-    function logPrior(depth, above) {
+    /** log p(H0) in nets that end, with independent units, 1, 2, ... layers above the data. */
+    function logPriors(above) {
       const down = [exact.logGiven(above), exact.logGiven(exact.flip(above))]; // from a V, from an H
-      let p = exact.logFactorial(depth % 2 ? biases.hidBias : biases.visBias).map(Math.exp);
-      for (let k = depth; k > 1; k--) p = exact.spread(p, down[k % 2]);
-      return p.map(Math.log);
+      return Array.from({ length: MOST }, (_, i) => {
+        let p = exact.logFactorial(i % 2 ? above.visBias : above.hidBias).map(Math.exp);
+        for (let k = i + 1; k > 1; k--) p = exact.spread(p, down[k % 2]);
+        return p.map(Math.log);
+      });
     }
     const interaction = (logP) => logP[3] - logP[2] - logP[1] + logP[0]; // of the log odds of one unit with the other
 
-    const rows = Array.from({ length: MOST + 1 }, (_, k) =>
-      h("button", { type: "button", class: "dbn-layer", onclick: () => change("layer")(k) }));
-    const heads = h("small", {}, h("span", {}, "Gibbs chain"), h("span", {}, "Infinite net"));
-    const row = fig.row(h("div", { class: "dbn-layers" }, heads, [...rows].reverse()));
-    const card = fig.card("Interaction of the two units of H0, in nats", row), sum = h("p", { class: "dbn-formula" });
-    const curves = fig.curves("Interaction by number of layers", { "prior, from the layers above": "hidden",
-      "likelihood, from the data": "visible", "posterior, their sum": "label" }, card);
-    card.append(sum);
+    const { picture, right } = DBN.halves(fig);
+    const draw = DBN.ladder(fig, {
+      layers: MOST + 1, roomy: 2, pressed: [0], press: (_, i) => { state.v[i] = 1 - state.v[i]; fig.redraw(); }, into: picture,
+      weights: [{ m: 0, of: () => lowest }, { m: 1, name: "Upper weight", of: () => (state.tied ? null : upper) }],
+      changed: () => fig.redraw(),
+    });
+    const left = DBN.reading("nats of competition left in the posterior of the causes", right);
+    const belief = DBN.belief(fig, "Belief in the causes, given V0", "inferred by transposed weights, Q", right);
+    const cancels = DBN.chart(fig, "What couples the two causes", { kinds: { "likelihood, from the data": "visible",
+      "prior, from the layers above": "hidden", "posterior, their sum": "label" }, x: "layers above the data", y: "nats",
+    names: Array.from({ length: MOST }, (_, i) => `${i + 1}`), into: right });
 
     fig.player({ step: () => change("depth")(Math.min(MOST, state.depth + 1)) ?? state.depth < MOST,
       reset: () => change("depth")(1), rate: () => 1 });
     fig.toggle("Tied weights", true, change("tied"));
-    fig.choice("Data v0", data.map((v, s) => [s, v.join("")]), state.v, change("v"));
-    const seed = fig.seed(() => fig.redraw());
+    fig.button("The book's weights", () => {
+      [lowest.W, upper.W] = [night.machine().W, night.other().W];
+      fig.redraw();
+    });
     fig.onDraw(() => {
-      const { depth, v } = state, above = state.tied ? lowest : other, k = Math.min(state.layer, depth);
-      const chain = sampled(lowest), net = sampled(above);
-      const dots = (on, i) => h("b", { style: `color: var(--dbn-${["visible", "hidden"][i % 2]})` },
-        on.map((x) => (x ? "●" : "○")).join(""));
-      rows.forEach((node, i) => {
-        const sides = [chain[i].s, net[i].s], [up, down] = i ? ["↑W", i > 1 && !state.tied ? "↓U" : "↓W"] : ["", ""];
-        node.replaceChildren(`${title(i).toLowerCase()} ${up}`, ...sides.map((on) => dots(on, i)), `${down} ${title(i)}`);
-        set(node, { style: i > depth ? "visibility: hidden" : null, "aria-pressed": `${i === k}`,
-          "aria-label": `${title(i)}: ${sides.map((on) => on.join(""))}` });
+      const { depth, v, tied } = state, s = night.index(v);
+      const likelihood = exact.logGiven(exact.flip(lowest)).map((p) => p[s]);
+      const priors = logPriors(tied ? lowest : upper).slice(0, depth), logQ = exact.logGiven(lowest)[s];
+      const posteriors = priors.map((logP) => DBN.logSoftmax(logP.map((x, i) => x + likelihood[i]))), last = posteriors.at(-1);
+      const p = last.map(Math.exp), q = logQ.map(Math.exp);
+      draw({
+        depth: depth + 1, wires: (m) => [m && !tied ? upper.W : lowest.W], crown: "independent units",
+        side: (m) => `${m && !tied ? "U" : "W"}${m % 2 ? "" : "ᵀ"} ↓`,
+        unit: night.shows(v, [p[2] + p[3], p[1] + p[3]]),
       });
-      const likelihood = exact.logGiven(exact.flip(lowest)).map((p) => p[v]);
-      const priors = Array.from({ length: depth }, (_, i) => logPrior(i + 1, above));
-      const posteriors = priors.map((logP) => DBN.logSoftmax(logP.map((x, s) => x + likelihood[s])));
-      const series = [priors, priors.map(() => likelihood), posteriors].map((list) => list.map(interaction));
-      curves(series, { steps: MOST - 1, range: [-3, 3] });
-      const [prior, ofData, posterior] = series.map((list) => signed(list.at(-1)));
-      sum.textContent = `prior ${prior} + likelihood ${ofData} = posterior ${posterior}`;
-      const off = exact.kl(exact.logGiven(lowest)[v].map(Math.exp), posteriors.at(-1));
-      const same = chain.slice(0, depth + 1).every(({ s }, i) => s.join() === net[i].s.join());
-      const says = k ? `units on with probability ${net[k].p.map((x) => x.toFixed(3)).join(", ")}` : "the data";
-      fig.say(`Layers above the data: ${depth}. Inference by transposed weights is off by KL(Q‖P) = ${signed(off, 4)} ` +
-        `nats. Chain and net are in ${same ? "the same" : "different"} states. Layer ${title(k)}: ${says}.`);
+      const series = [priors.map(() => likelihood), priors, posteriors].map((list) => list.map(interaction));
+      const now = series.map((list) => list.at(-1));
+      left(signed(now[2], 2));
+      belief(p, q);
+      cancels(series, { range: [-3, 3] });
+      fig.say(`Layers above the data: ${depth}. Likelihood ${signed(now[0])} + prior ${signed(now[1])} = posterior ` +
+        `${signed(now[2])} nats. Inference by transposed weights is off by KL(Q‖P) = ${signed(exact.kl(q, last), 4)} nats.`);
     });
   },
 });

@@ -5,11 +5,15 @@ DBN.figure("mind", {
   nets: ["net"],
   render(fig) {
     let chains, t, which = "net";
-    const net = () => fig.nets[which], { meta: { shape }, top: { nLabels, nHid, nVis }, labels } = net();
+    const net = () => fig.nets[which], { meta: { shape }, top: { nLabels, nHid, nVis }, labels, images } = net();
+    const ink = (page) => page.reduce((sum, x) => sum + x, 0), n = shape[0] * shape[1]; // a page is faint with less of it than
+    const least = images ? Math.min(...Array.from({ length: images.length / n }, (_, i) =>
+      ink(images.subarray(i * n, (i + 1) * n)) / 255)) : 0; // any image that came with the net
+    const time = DBN.reading("Gibbs iterations", fig.stage);
     const nPen = nVis - nLabels, row = DBN.set(fig.row(), { class: "dbn-row dbn-chains" });
     const cards = Array.from({ length: nLabels }, (_, i) => {
       const into = fig.card("", row), facts = DBN.h("span");
-      const units = (what, n, square) => fig.units(`${what}, chain ${i}`, n, { wide: 84, into, shape: square });
+      const units = (what, size, square) => fig.units(`${what}, chain ${i}`, size, { wide: 84, into, shape: square });
       const mind = units("What it has in mind", shape[0] * shape[1], shape), memory = units("Top memory", nHid);
       const odds = units("Probability of each label", nLabels, [1, nLabels]);
       into.append(facts);
@@ -52,15 +56,17 @@ DBN.figure("mind", {
         const energies = DBN.labelFreeEnergies(net(), pen), p = DBN.softmax(energies.map((energy) => -energy));
         const energy = on < 0 ? DBN.freeEnergy(net().top, penlab) : energies[on], best = p.indexOf(Math.max(...p));
         card.title.textContent = on < 0 ? "no label yet" : `${held.checked ? "held at" : "label"} ${on}`;
-        card.facts.textContent = `F ${DBN.signed(energy, 1)}\nreads ${best}: ${p[best].toFixed(2)}`;
         // A look at the mind has random numbers of its own: it changes nothing.
-        card.mind(DBN.downPass(net(), pen, DBN.random(1e6 * seed.value + 100 * t + i)));
+        const page = DBN.downPass(net(), pen, DBN.random(1e6 * seed.value + 100 * t + i)), faint = ink(page) < least;
+        card.facts.textContent = `F ${DBN.signed(energy, 1)}\n${faint ? "faint" : `reads ${best}: ${p[best].toFixed(2)}`}`;
+        card.mind(page);
         card.memory(states);
         card.odds(p);
-        return best;
+        return faint ? "faint" : best;
       });
       const speed = player.playing ? `, ${player.rate.toFixed(0)} a second` : "", where = which === "cured" ? ", cured" : "";
-      fig.say(`${t} iterations${speed}${where}. The states of the chains read as ${reads.join(", ")}.`);
+      time(`${t}`);
+      fig.say(`${DBN.counted(t, "iteration")}${speed}${where}. The states of the chains read as ${reads.join(", ")}.`);
     });
     reset();
     return { update: reset };
