@@ -173,7 +173,7 @@ def test_labels_are_read_as_the_library_reads_them_in_the_shipped_net():
     with np.load(path) as arrays:  # appendix B names them, and so any file of the library will do
         net = SimpleNamespace(**{name: np.float64(arrays[name]) for name in store.NAMES})
     got, want = hundred.read(net, np.float64(digits)), dbn.label_log_probs(store.load(path), digits)
-    np.testing.assert_allclose(got, want, atol=2e-3)  # float32 beside float64: sums over 2,000 units
+    np.testing.assert_allclose(got, want, atol=5e-4)  # float32 beside float64, sums over 2,000 units
     assert (got.argmax(axis=1) == want.argmax(axis=1)).all()
 
 
