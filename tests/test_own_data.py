@@ -480,3 +480,31 @@ def test_watch_is_a_command(tmp_path, call, seen):
     assert "does not exist" in call("watch", tmp_path / "none")
     store.save(store.load(seen / "net.npz"), tmp_path / "checkpoint.npz")
     assert "is of no run" in call("watch", tmp_path)
+
+
+# The page of recipes
+
+
+PAGE = Path(__file__).parents[1] / "book" / "build-on-it.md"
+
+
+def test_every_recipe_of_the_page_runs_as_it_stands(tmp_path, monkeypatch, capsys):
+    """In their order, with a preset `quick` that is over at once."""
+    short = replace(QUICKLY, name="quick", layers=(500, 500, 2000), batch_size=100)
+    monkeypatch.setitem(PRESETS, "quick", replace(short, stages=(*greedy(1), up_down(1))))
+    monkeypatch.chdir(tmp_path)
+    recipes = re.findall(r"```(\w+)\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert len(recipes) > 5
+    here = {}
+    for kind, text in recipes:
+        if kind == "python":
+            exec(compile(text, PAGE.name, "exec"), here)
+        for line in text.splitlines() if kind == "sh" else ():
+            program, *argv = line.split()
+            assert (program, cli.main(argv)) == ("dbn-lite", 0), line
+    out = capsys.readouterr().out
+    assert "digits.npz" in out  # the set that evaluate found by itself
+    assert_same_bits("run/net.npz", "own/net.npz")
+    assert (tmp_path / "run" / "watch.html").is_file()
+    assert here["net"].sizes == (64, 100, 100, 300, 10)
+    assert [row["stage"] for row in log_of(tmp_path / "longer")] == ["all images"] * 5

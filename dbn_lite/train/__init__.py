@@ -29,6 +29,7 @@ from .progress import Progress, in_words
 __all__ = ["GreedyLearner", "Run", "UpDownLearner", "error_percent", "fit", "open_run", "part", "split_for"]
 
 CHECKPOINT_SECONDS = 60.0  # at most so much work is lost when a run is killed
+LOG_SECONDS = 1.0  # between two writings of a log: a small set has thousands of epochs, each of hundredths of a second
 CHECK_EVERY = 50  # mini-batches between two looks at whether all parameters are finite
 
 
@@ -288,13 +289,13 @@ class Run:
                 if self.interrupted:
                     raise KeyboardInterrupt
         self._record(stage, rate)
-        self._lap(clock)
+        now = self._lap(clock)
         self.log[-1]["seconds"] = round(self.seconds, 1)
         self.epoch, self.batch = self.epoch + 1, 0
         if self._due():
             self._save()
-        else:
-            self.folder.write_log(self.log)
+        elif now - self.logged > LOG_SECONDS:
+            self._write_log(now)
 
     def _finished(self, stage: Stage) -> bool:
         matched = stage.until_matched and self.epoch > 0 and self.log[-1].get("train_error", 100) <= self.target
@@ -380,7 +381,11 @@ class Run:
         meta["arithmetic"] = provenance.arithmetic()
         self.folder.save_checkpoint(arrays, meta)
         self.saved = time.monotonic()
+        self._write_log(self.saved)
+
+    def _write_log(self, now: float) -> None:
         self.folder.write_log(self.log)
+        self.logged = now
 
     def _due(self) -> bool:
         return time.monotonic() - self.saved > CHECKPOINT_SECONDS
@@ -401,7 +406,7 @@ class Run:
         for name, value in meta.items():
             setattr(self, name, value)
         self._check_position()
-        self.saved = time.monotonic()
+        self.saved, self.logged = time.monotonic(), 0.0
         self.best = {name.removeprefix("best."): a for name, a in saved.items() if name.startswith("best.")}
         self._copy_in(saved, self._parameters(self.stage))  # first what a learner is made from ...
         self._begin()
