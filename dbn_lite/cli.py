@@ -160,11 +160,15 @@ def add_train(parser: argparse.ArgumentParser) -> None:
 
 def _train(a: argparse.Namespace) -> dict[str, Any]:
     from . import data, train
+    from .presets import MNIST_SIZE, preset_for
 
     try:
         layers = None if a.layers is None else [int(units) for units in a.layers.split(",")]
     except ValueError as error:
-        raise InputError(f"--layers is {a.layers!r}; give three whole numbers, as in 500,500,2000.") from error
+        raise InputError(
+            f"--layers is {a.layers!r}; give the units of three hidden layers, as in 500,500,2000."
+        ) from error
+    preset_for(a.preset, "mnist", MNIST_SIZE, layers)  # what is wrong with it is said before data are looked for
     run = train.open_run(data.load(a.data), layers, a.out, a.preset, a.seed, a.resume)
     if not a.json:
         print(run.told(), file=sys.stderr)
@@ -206,7 +210,8 @@ def _evaluate(a: argparse.Namespace) -> dict[str, Any]:
         "error_percent": round(100 * wrong / len(images), 4),
         "seconds": round(time.perf_counter() - started, 2),
     }
-    if a.split == "validation" and (stage := _learned_from_all(about)):
+    own = str(about.get("data")).split(", ")[1:3] == train.described(dataset).split(", ")[1:3]
+    if own and a.split == "validation" and (stage := _learned_from_all(about)):
         found["note"] = f"the net learned from these images too, in the stage {stage}: this is a training error"
     return found
 

@@ -215,7 +215,7 @@ def split(dataset: Dataset, rng: np.random.Generator, batch_size: int = 100) -> 
         raise InputError(f"no image is of class {int(of_each.argmin())}; number the classes from 0 without a gap.")
     images, size = dataset.train_images, max(batch_size, 1)
     n_batches = n * 44 // 60 // size
-    if size % dataset.n_classes or rarest * dataset.n_classes // size < n_batches:
+    if size % dataset.n_classes or rarest * dataset.n_classes // size < max(n_batches, 1):
         train, kept = arrange_in_proportion(labels, batch_size, (n - n // 6) // size, rng)
     else:
         train = arrange_balanced(labels, batch_size, n_batches, rng, dataset.n_classes)

@@ -11,6 +11,7 @@ from typing import Any
 from .errors import MOST, InputError, whole
 from .files import NUMBER, TEXT, TRUTH, Kind, count, fault, read_json
 
+OF_A_RUN = ("", ".", "..", "net", "greedy", "checkpoint")  # names that a file of a run has, or no file can have
 MNIST_SIZE = 60_000  # images that the epochs of the presets are meant for
 
 
@@ -64,6 +65,8 @@ class Preset:
             for what in ("epochs", "n_gibbs"):
                 if getattr(stage, what) < 1:
                     raise InputError(f"{stage.name} has {what} = {getattr(stage, what)}; it must be at least 1.")
+            if not stage.name.isprintable() or set(stage.name) & set("/\\:") or stage.name in OF_A_RUN:
+                raise InputError(f"a stage is called {stage.name!r}; give it a name that its file can have in a run.")
             if stage.layer not in (0, 1, 2, 3):
                 raise InputError(f"{stage.name} has layer = {stage.layer}; give 1, 2 or 3, or 0 for up-down.")
             if min(stage.learning_rate) <= 0:
@@ -259,7 +262,7 @@ def preset_for(given: str | Path | Preset, data: str, n_images: int, layers: Seq
             preset = preset.scaled(n_images)
     if layers is None:
         return preset
-    if len(layers) != 3:
-        raise InputError(f"layers are {len(layers)} numbers; give those of units in three hidden layers.")
+    if not isinstance(layers, Sequence) or len(layers) != 3:
+        raise InputError(f"layers are {layers!r}; give the units of three hidden layers, as in (500, 500, 2000).")
     first, second, third = (whole("layers", n, most=MOST) for n in layers)
     return replace(preset, layers=(first, second, third), chosen=True)

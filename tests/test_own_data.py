@@ -178,7 +178,7 @@ def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path, monkeypatch, call)
     assert "mine.npz is not an .npz file of plain arrays" in call("train", "--data", "mine.npz", "--out", "run")
     np.savez("mine.npz", images=IMAGES, labels=LABELS)
     for layers in ("a,b", "1,2", "1,2,0", "1,2,3,4"):
-        assert "layers" in call("train", "--data", "mine.npz", "--layers", layers, "--out", "run")
+        assert "layers " in call("train", "--data", "mine.npz", "--layers", layers, "--out", "run")
     assert "there is no preset called 'mine'" in call("train", "--data", "mine.npz", "--preset", "mine", "--out", "run")
 
 
@@ -313,6 +313,12 @@ def test_what_is_wrong_in_a_preset_is_one_sentence(change, words, tmp_path):
     assert str(path) in refused(Preset.from_json, path)
 
 
+@pytest.mark.parametrize("name", ["../x", "/x", "net", "greedy", "checkpoint", "", "a\\b", "a\nb"])
+def test_a_stage_cannot_write_where_another_file_is(name):
+    """A stage of up-down leaves a net called after it, and a preset may be somebody else's file."""
+    assert f"a stage is called {name!r}; give it a name" in refused(preset(up_down(1, name=name)).check, 100)
+
+
 def test_a_preset_that_is_no_file_is_one_sentence(tmp_path):
     assert "it is [], not an object" in refused(Preset.from_json, [])
     assert "cannot read" in refused(Preset.from_json, tmp_path / "none.json")
@@ -333,6 +339,11 @@ def test_a_named_preset_makes_as_many_updates_on_another_set_as_on_mnist():
     assert preset_for("smoke", "usps", 7291) == PRESETS["smoke"]
     assert preset_for(quick, "usps", 7291) is quick  # whoever gives a preset gives its epochs
     assert {s.epochs for s in preset_for("quick", "large", 10**7).stages} == {1}
+
+
+def test_layers_that_are_not_three_are_one_sentence():
+    for layers in (100, (100, 100), "abcd"):
+        assert f"layers are {layers!r}; give the units of three" in refused(preset_for, "quick", "own", 100, layers)
 
 
 def test_units_that_somebody_chose_are_taken_as_chosen():

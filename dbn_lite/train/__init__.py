@@ -237,7 +237,7 @@ class Run:
             while stage := self.stage:
                 while not self._finished(stage):
                     self._run_epoch(stage)
-                    if after_epoch and after_epoch(dict(self.log[-1])) is True:
+                    if after_epoch and after_epoch(dict(self.log[-1])):
                         break
                 self._end(stage)
             if not self.folder.has_net("net"):  # somebody has deleted it, but the checkpoint is whole
