@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .dbn import DBN, generate, label_log_probs, predict
     from .rbm import RBM, free_energy, mean_h_from_v, mean_v_from_h
     from .store import load, save
+    from .train import fit
 
 __version__ = "0.2.0"
 
@@ -34,6 +35,7 @@ __all__ = [
     "RBM",
     "InputError",
     "data",
+    "fit",
     "free_energy",
     "generate",
     "label_log_probs",
@@ -52,7 +54,7 @@ _HOMES = {
     "rbm": ("RBM", "free_energy", "mean_h_from_v", "mean_v_from_h"),
     "store": ("load", "save"),
     "data": (),
-    "train": (),
+    "train": ("fit",),
     "presets": (),
 }
 

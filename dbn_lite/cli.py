@@ -24,6 +24,7 @@ from .errors import InputError
 COMMANDS = {  # name: (the module that has its options, what it does)
     "data": ("data.commands", "fetch or verify a data set, or dream one up from a net"),
     "train": ("cli", "train a net: greedy learning, then up-down"),
+    "watch": ("study.watch", "a page of curves, filters and dreams of a run, made anew while it trains"),
     "evaluate": ("cli", "the error rate of a net"),
     "generate": ("cli", "let a net dream images and save them as a picture"),
     "reproduce": ("paper.commands", "the scoreboard: the paper's numbers beside ours, and figures 6 to 9"),
@@ -148,8 +149,10 @@ def add_train(parser: argparse.ArgumentParser) -> None:
 
     go_on = "stopped; go on from the last checkpoint in {out} with the same command and --resume."
     parser.set_defaults(command=_train, when_stopped=go_on)
-    parser.add_argument("--preset", required=True, help=", ".join(PRESETS))
-    parser.add_argument("--data", default="auto", help=SETS)
+    known = f"{', '.join(PRESETS)}, or a .json file (default: %(default)s)"
+    parser.add_argument("--preset", default="quick", help=known)
+    parser.add_argument("--data", default="auto", help=f"{SETS}, or a .npz file of images and labels")
+    parser.add_argument("--layers", default=None, metavar="A,B,C", help="units of the hidden layers")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the run")
     parser.add_argument("--resume", action="store_true", help="go on with the run that DIR holds")
@@ -157,11 +160,21 @@ def add_train(parser: argparse.ArgumentParser) -> None:
 
 def _train(a: argparse.Namespace) -> dict[str, Any]:
     from . import data, train
-    from .presets import preset_named
+    from .presets import MNIST_SIZE, preset_for
 
-    run = train.Run(preset_named(a.preset), data.load(a.data), a.seed, a.out, resume=a.resume)
+    try:
+        layers = None if a.layers is None else [int(units) for units in a.layers.split(",")]
+    except ValueError as error:
+        raise InputError(
+            f"--layers is {a.layers!r}; give the units of three hidden layers, as in 500,500,2000."
+        ) from error
+    preset_for(a.preset, "mnist", MNIST_SIZE, layers)  # what is wrong with it is said before data are looked for
+    run = train.open_run(data.load(a.data), layers, a.out, a.preset, a.seed, a.resume)
+    if not a.json:
+        print(run.told(), file=sys.stderr)
     run.train(progress=not a.json)
-    return {"net": str(a.out / "net.npz"), **run.log[-1]}
+    used = {"images": len(run.dataset.train_images), "learned_from": run.n_learned_from}
+    return {"net": str(a.out / "net.npz"), **used, **run.log[-1]}
 
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -171,7 +184,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
 
     parser.set_defaults(command=_evaluate)
     parser.add_argument("net", metavar="NET.npz")
-    parser.add_argument("--data", default="auto", help=SETS)
+    parser.add_argument("--data", default=None, help=f"{SETS}, or a .npz file (default: what the net was trained on)")
     parser.add_argument("--split", default="test", help="test, validation or train (default: test)")
     parser.add_argument("--method", default="deterministic", help=", ".join(METHODS))
     parser.add_argument("--seed", type=int, default=0, help="of the read-outs that sample")
@@ -180,15 +193,15 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
 def _evaluate(a: argparse.Namespace) -> dict[str, Any]:
     from . import data, dbn, store, train
 
-    net, dataset = store.load(a.net), data.load(a.data)
-    about = store.read_meta(a.net)  # the split is the one that the net was trained on
+    net, about = store.load(a.net), store.read_meta(a.net)  # the split is the one that the net was trained on
+    dataset = data.load(_data_of(about, a.net) if a.data is None else a.data)
     preset = about.get("preset")
     batch_size = preset.get("batch_size", 100) if isinstance(preset, dict) else 100
     images, labels = train.part(dataset, a.split, about.get("seed", 0), batch_size)
     train.expect_labels(net, labels)
     started = time.perf_counter()
     wrong = int((dbn.predict(net, images, a.method, a.seed) != labels).sum())
-    return {
+    found = {
         "data": dataset.name,
         "split": a.split,
         "method": a.method,
@@ -197,6 +210,35 @@ def _evaluate(a: argparse.Namespace) -> dict[str, Any]:
         "error_percent": round(100 * wrong / len(images), 4),
         "seconds": round(time.perf_counter() - started, 2),
     }
+    own = str(about.get("data")).split(", ")[1:3] == train.described(dataset).split(", ")[1:3]
+    if own and a.split == "validation" and (stage := _learned_from_all(about)):
+        found["note"] = f"the net learned from these images too, in the stage {stage}: this is a training error"
+    return found
+
+
+def _data_of(about: dict[str, Any], net: str) -> str:
+    """The data set that the record of a net names, its file if it is one of somebody's own."""
+    from .data import NAMES
+
+    name = str(about.get("data", "auto")).split(",")[0]
+    file = str(about.get("file", ""))
+    if name in NAMES:
+        return name
+    if not os.path.isfile(file):
+        raise InputError(f"{net} was trained on {name}, which is not at hand; give its file by --data.")
+    return file
+
+
+def _learned_from_all(about: dict[str, Any]) -> str:
+    """The stage in which a net learned from the validation images too; empty if there is none."""
+    preset, last = about.get("preset"), about.get("last_epoch", {}).get("stage")
+    stages = preset.get("stages") if isinstance(preset, dict) else None
+    for stage in stages if isinstance(stages, list) else []:
+        if isinstance(stage, dict) and stage.get("all_images"):
+            return str(stage.get("name"))
+        if isinstance(stage, dict) and stage.get("name") == last:
+            break
+    return ""
 
 
 def add_generate(parser: argparse.ArgumentParser) -> None:
@@ -212,6 +254,7 @@ def add_generate(parser: argparse.ArgumentParser) -> None:
 
 def _generate(a: argparse.Namespace) -> dict[str, Any]:
     from . import dbn, store
+    from .dataset import nearly_square
     from .files import atomic_write, expect_writable
 
     net = store.load(a.net)
@@ -224,9 +267,7 @@ def _generate(a: argparse.Namespace) -> dict[str, Any]:
     images = dbn.generate(net, a.label, a.n, a.steps, a.seed)
     from . import plot
 
-    pixels = images.shape[1]
-    height = next(side for side in range(math.isqrt(pixels), 0, -1) if pixels % side == 0)
-    figure = plot.contact_sheet(images, (height, pixels // height), max(10, math.isqrt(a.n - 1) + 1))
+    figure = plot.contact_sheet(images, nearly_square(images.shape[1]), max(10, math.isqrt(a.n - 1) + 1))
     dpi = min(210.0, LARGEST / max(figure.get_size_inches()))
     atomic_write(a.out, lambda file: figure.savefig(file, format=kind, dpi=dpi))
     return {"images": len(images), "written": str(a.out)}

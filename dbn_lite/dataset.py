@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,8 @@ from .errors import ROUNDING, InputError, whole
 class Dataset:
     """Labelled images: float32 (n, height * width) in [0, 1], C-contiguous, and uint8 labels (n,).
 
-    What is handed in is converted to that, see `check_images` and `check_labels`, or refused with InputError.
+    What is handed in is converted to that, see `check_images` and `check_labels`, or refused with InputError. There may
+    be no test images, an array of length 0. One class alone stands for images without labels.
     """
 
     name: str
@@ -25,6 +27,8 @@ class Dataset:
     test_labels: NDArray[np.uint8]
     shape: tuple[int, int] = (28, 28)
     n_classes: int = 10
+    class_names: tuple[str, ...] = ()  # what the labels 0, 1, ... were called, where they had other names
+    file: str = ""  # where it was read from, if from a file of one's own
 
     def __post_init__(self) -> None:
         n_classes = whole("n_classes", self.n_classes)
@@ -33,12 +37,24 @@ class Dataset:
         n_pixels = int(np.prod([whole("shape", side) for side in self.shape]))
         for part in ("train", "test"):
             try:
-                images = check_images(getattr(self, f"{part}_images"), n_pixels)
+                given = getattr(self, f"{part}_images")
+                none = part == "test" and isinstance(given, np.ndarray) and not len(given)
+                images = np.empty((0, n_pixels), np.float32) if none else check_images(given, n_pixels)
                 labels = check_labels(getattr(self, f"{part}_labels"), len(images), n_classes)
             except InputError as error:
                 raise InputError(f"of the data set {self.name}, for {part}ing, {error}") from error
             object.__setattr__(self, f"{part}_images", images)
             object.__setattr__(self, f"{part}_labels", labels)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether there is a label to be wrong about."""
+        return self.n_classes > 1
+
+    def expect_test(self) -> None:
+        """Raise InputError if there are no test images."""
+        if not len(self.test_images):
+            raise InputError(f"the data set {self.name} has no test images; give it some, or choose another split.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +65,12 @@ class Split:
     train_labels: NDArray[np.uint8]
     validation_images: NDArray[np.float32]
     validation_labels: NDArray[np.uint8]
+
+
+def nearly_square(pixels: int) -> tuple[int, int]:
+    """Height and width of images of so many pixels, as near to a square as can be, and never higher than wide."""
+    height = next(side for side in range(math.isqrt(pixels), 0, -1) if pixels % side == 0)
+    return height, pixels // height
 
 
 def floats(x: NDArray[Any], white: int) -> NDArray[np.float32]:
@@ -66,7 +88,7 @@ def check_images(images: ArrayLike, n_pixels: int | None = None) -> NDArray[np.f
     must lie in [0, 1]. Raises InputError for NaN, values out of range, the wrong width or type, no images at
     all, and uint8 that stops at 1, which would otherwise turn black in silence.
     """
-    x = _array(images, "images")
+    x = as_array(images, "images")
     if x.dtype.kind not in "fiub":
         raise InputError(f"images have the type {x.dtype}; give numbers from 0 to 1, or uint8 from 0 to 255.")
     if n_pixels is not None and x.ndim in (1, 2) and x.size == n_pixels and x.shape != (1, n_pixels):
@@ -95,7 +117,7 @@ def check_labels(labels: ArrayLike, n: int, n_classes: int = 10) -> NDArray[np.u
 
     Raises InputError unless they are n integers from 0 to n_classes - 1.
     """
-    y = _array(labels, "labels")
+    y = as_array(labels, "labels")
     if y.dtype.kind not in "iu":
         raise InputError(f"labels have the type {y.dtype}; give integers from 0 to {n_classes - 1}.")
     if y.shape != (n,):
@@ -105,7 +127,8 @@ def check_labels(labels: ArrayLike, n: int, n_classes: int = 10) -> NDArray[np.u
     return y.astype(np.uint8)
 
 
-def _array(given: ArrayLike, what: str) -> NDArray[Any]:
+def as_array(given: ArrayLike, what: str) -> NDArray[Any]:
+    """An array of what is called `what`; raises InputError for what is none."""
     try:
         return np.asarray(given)
     except ValueError as error:
@@ -157,18 +180,44 @@ def _check_batches(batch_size: int, n_batches: int) -> None:
         raise InputError(f"a batch of {batch_size} is larger than the data; use a smaller one.")
 
 
-def split(dataset: Dataset, rng: np.random.Generator, batch_size: int = 100) -> Split:
-    """Cut the training images as section 6.1 does: balanced mini-batches, and a validation set from the rest.
+def arrange_in_proportion(
+    labels: ArrayLike, batch_size: int, n_batches: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Deal images out to mini-batches that hold each class as often as the data do, to one image.
 
-    44/60 of the images in whole batches (MNIST: 44,000 in 440), fewer if the rarest class does not fill them, and 1/6
-    for validation (10,000). Raises InputError, as `arrange_balanced` does, for a batch size that cannot be.
+    Returns the indices of n_batches * batch_size images, batch by batch, and those of all others, which have each class
+    in the same proportion too; none is left out and none comes twice. Within a batch the classes are in random order.
+    """
+    y = np.asarray(labels)
+    _check_batches(batch_size, n_batches)
+    by_class = rng.permutation(len(y))
+    by_class = by_class[np.argsort(y[by_class], kind="stable")]
+    share = np.arange(len(y) + 1) * n_batches * batch_size // len(y)
+    chosen = share[1:] > share[:-1]  # evenly along the classes, so that each gives its share
+    dealt = by_class[chosen].reshape(batch_size, n_batches).T  # like cards
+    return rng.permuted(dealt, axis=1).reshape(-1), rng.permutation(by_class[~chosen])
+
+
+def split(dataset: Dataset, rng: np.random.Generator, batch_size: int = 100) -> Split:
+    """Cut the training images in mini-batches and a validation set of 1/6 of them, or a little more.
+
+    As section 6.1 does where the classes are even enough: balanced mini-batches of 44/60 of the images (MNIST: 44,000
+    in 440), and 10,000 of the rest for validation. Where the rarest class does not fill them, or they cannot hold the
+    classes equally, every image is used once: 5/6 of them are arranged in mini-batches that hold each class as often as
+    the data do, and all others, with those that fill no mini-batch, are for validation. To repeat the few of a rare
+    class would be to learn them by heart, and the net should know how rare they are. Raises InputError for a batch size
+    that cannot be.
     """
     labels, n = dataset.train_labels, len(dataset.train_labels)
     of_each = np.bincount(labels, minlength=dataset.n_classes)
     rarest = int(of_each.min())
     if not rarest:
         raise InputError(f"no image is of class {int(of_each.argmin())}; number the classes from 0 without a gap.")
-    n_batches = min(n * 44 // 60, rarest * dataset.n_classes) // max(batch_size, 1)
-    train = arrange_balanced(labels, batch_size, n_batches, rng, dataset.n_classes)
-    kept, images = rng.permutation(np.setdiff1d(np.arange(n), train))[: n // 6], dataset.train_images
+    images, size = dataset.train_images, max(batch_size, 1)
+    n_batches = n * 44 // 60 // size
+    if size % dataset.n_classes or rarest * dataset.n_classes // size < max(n_batches, 1):
+        train, kept = arrange_in_proportion(labels, batch_size, (n - n // 6) // size, rng)
+    else:
+        train = arrange_balanced(labels, batch_size, n_batches, rng, dataset.n_classes)
+        kept = rng.permutation(np.setdiff1d(np.arange(n), train))[: n // 6]
     return Split(images[train], labels[train], images[kept], labels[kept])

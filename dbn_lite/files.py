@@ -206,7 +206,9 @@ def _short(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
-def read_json(path: str | Path, schema: Any, what: str, lines: bool = False) -> Any:
+def read_json(
+    path: str | Path, schema: Any, what: str, lines: bool = False, remedy: str = "record the run again"
+) -> Any:
     """Read a JSON file, or one of a value a `line` as a list of them, that is as `schema` says (see `fault`).
 
     Raises InputError, which calls the file `what`, if it is not there, no regular file, very large, damaged, or not so.
@@ -220,11 +222,11 @@ def read_json(path: str | Path, schema: Any, what: str, lines: bool = False) -> 
     except OSError as error:
         raise InputError(f"cannot read {path} ({error.strerror}); give the path of {what}.") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is no JSON file; record the run again.") from error
+        raise InputError(f"{path} is no JSON file; {remedy}.") from error
     try:
         value = [json.loads(line) for line in text.splitlines()] if lines else json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is no JSON file; record the run again.") from error
+        raise InputError(f"{path} is no JSON file; {remedy}.") from error
     if why := fault(value, schema):
-        raise InputError(f"{path} is not {what} ({why}); record the run again.")
+        raise InputError(f"{path} is not {what} ({why}); {remedy}.")
     return value

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
-from .errors import InputError
+from .errors import MOST, InputError, whole
+from .files import NUMBER, TEXT, TRUTH, Kind, count, fault, read_json
+
+OF_A_RUN = ("", ".", "..", "net", "greedy", "checkpoint")  # names that a file of a run has, or no file can have
+MNIST_SIZE = 60_000  # images that the epochs of the presets are meant for
 
 
 @dataclass(frozen=True)
@@ -39,13 +45,17 @@ class Stage:
 
 @dataclass(frozen=True)
 class Preset:
-    """A whole training: its stages, the units of the three hidden layers for 28x28 images, the mini-batch."""
+    """A whole training: its stages, the units of the three hidden layers, the mini-batch.
+
+    The units are those for 28x28 images, see `layers_for`, unless somebody chose them: then they are taken as chosen.
+    """
 
     name: str
     stages: tuple[Stage, ...]
     layers: tuple[int, int, int] = (500, 500, 2000)
     batch_size: int = 100
     sample_labels: bool = True
+    chosen: bool = False  # the units, by somebody, for the images at hand
 
     def check(self, n_images: int) -> None:
         """Refuse, with InputError, a preset that cannot be run on a training set of so many images."""
@@ -55,6 +65,8 @@ class Preset:
             for what in ("epochs", "n_gibbs"):
                 if getattr(stage, what) < 1:
                     raise InputError(f"{stage.name} has {what} = {getattr(stage, what)}; it must be at least 1.")
+            if not stage.name.isprintable() or set(stage.name) & set("/\\:") or stage.name in OF_A_RUN:
+                raise InputError(f"a stage is called {stage.name!r}; give it a name that its file can have in a run.")
             if stage.layer not in (0, 1, 2, 3):
                 raise InputError(f"{stage.name} has layer = {stage.layer}; give 1, 2 or 3, or 0 for up-down.")
             if min(stage.learning_rate) <= 0:
@@ -83,13 +95,80 @@ class Preset:
         for stage in read["stages"]:
             if not stage["wandering"]:
                 del stage["wandering"]  # runs that are older than the setting are still runs of this preset
+        if not self.chosen:
+            del read["chosen"]  # for the same reason
         return read
 
+    @classmethod
+    def from_json(cls, given: dict[str, Any] | str | Path) -> Preset:
+        """The preset that `as_json` wrote, or somebody by hand, as a dict or the path of a file.
+
+        What has a default in `Stage` and `Preset` may be left out. Layers are taken as chosen, but in what `as_json`
+        wrote of a preset of this file. Raises InputError, in one sentence, for an entry that is wrong, missing or
+        unknown.
+        """
+        what, remedy = "a preset", "write it as `dbn_lite.presets.PRESETS['quick'].as_json()` reads"
+        if isinstance(given, str | Path):
+            where, read = str(given), read_json(given, FILE, what, remedy=remedy)
+        else:
+            where, read = "it", given
+            if why := fault(read, FILE):
+                raise InputError(f"{where} is not {what} ({why}); {remedy}.")
+        known: dict[bool, set[str]] = {True: {f.name for f in fields(cls)}, False: {f.name for f in fields(Stage)}}
+        for entry in (read, *read["stages"]):
+            if unknown := sorted(entry.keys() - known[entry is read]):
+                raise InputError(f"{where} is not {what} (it has an unknown entry {unknown[0]!r}); {remedy}.")
+        stages = tuple(Stage(**{name: _tuple(value) for name, value in stage.items()}) for stage in read["stages"])
+        preset = cls(**{name: _tuple(value) for name, value in read.items()} | {"stages": stages})
+        if preset == PRESETS.get(preset.name):
+            return preset
+        return replace(preset, chosen=read.get("chosen", "layers" in read))
+
     def layers_for(self, shape: tuple[int, int]) -> tuple[int, int, int]:
-        """Units for images of a shape: for 16x16 three fifths as many (footnote 6)."""
-        if shape == (16, 16):
+        """Units for images of a shape: as chosen, or for 16x16 three fifths as many as for 28x28 (footnote 6)."""
+        if shape == (16, 16) and not self.chosen:
             return tuple(3 * n // 5 for n in self.layers)  # type: ignore[return-value]
         return self.layers
+
+    def scaled(self, n_images: int) -> Preset:
+        """The same training for a set of so many images: as many mini-batches as 60,000 of them would take.
+
+        Epochs, those that are steady and those between two recordings are multiplied by 60,000 / n_images, and by 1 if
+        there is one: a single epoch is a look, no schedule.
+        """
+
+        def times(epochs: int) -> int:
+            return epochs if epochs <= 1 else max(1, round(epochs * MNIST_SIZE / n_images))
+
+        stages = tuple(
+            replace(s, epochs=times(s.epochs), steady=times(s.steady), record_every=times(s.record_every))
+            for s in self.stages
+        )
+        return replace(self, stages=stages)
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _numbers(n: int, what: str, low: int | None = None) -> Kind:
+    each = NUMBER if low is None else count(low)
+    return Kind(
+        f"a list of {what}", lambda value: isinstance(value, list) and len(value) == n and all(map(each.fits, value))
+    )
+
+
+RATES = _numbers(2, "two numbers, for the first and the last epoch")
+FILE = {
+    "name": TEXT, "layers?": _numbers(3, "three whole numbers of units, at least 1 each", 1), "batch_size?": count(1),
+    "sample_labels?": TRUTH, "chosen?": TRUTH,
+    "stages": [{
+        "name": TEXT, "layer": count(), "epochs": count(1), "learning_rate": RATES, "weight_decay": NUMBER,
+        "momentum?": _numbers(2, "two numbers, for the first five epochs and after"), "n_gibbs?": count(1),
+        "all_images?": TRUTH, "until_matched?": TRUTH, "steady?": count(), "record_every?": count(),
+        "wandering?": NUMBER,
+    }],
+}  # fmt: skip
 
 
 def _greedy(epochs: int, last_rate: float = 0.1, steady: int = 0) -> tuple[Stage, ...]:
@@ -164,3 +243,26 @@ def preset_named(name: str) -> Preset:
     if name not in PRESETS:
         raise InputError(f"there is no preset called {name!r}; choose one of {', '.join(PRESETS)}.")
     return PRESETS[name]
+
+
+def preset_for(given: str | Path | Preset, data: str, n_images: int, layers: Sequence[int] | None = None) -> Preset:
+    """The preset to train on a data set with: `given`, a name or the path of a .json file, with `layers` if not None.
+
+    A named preset is meant for MNIST, and for the dreamed digits that stand in for it; on other data it is `scaled`.
+    What comes as a file or as a Preset is taken as it is. Raises InputError for what is none, and for layers that are
+    not three whole numbers.
+    """
+    if isinstance(given, Preset):
+        preset = given
+    elif Path(given).suffix == ".json":
+        preset = Preset.from_json(given)
+    else:
+        preset = preset_named(str(given))
+        if data not in ("mnist", "dreamed"):
+            preset = preset.scaled(n_images)
+    if layers is None:
+        return preset
+    if not isinstance(layers, Sequence) or len(layers) != 3:
+        raise InputError(f"layers are {layers!r}; give the units of three hidden layers, as in (500, 500, 2000).")
+    first, second, third = (whole("layers", n, most=MOST) for n in layers)
+    return replace(preset, layers=(first, second, third), chosen=True)

@@ -111,17 +111,20 @@ def plain(value: Any) -> Any:
 
 
 def load_arrays(
-    path: str | Path, names: Collection[str] | None = None, most: int = MOST_BYTES
+    path: str | Path,
+    names: Collection[str] | None = None,
+    most: int = MOST_BYTES,
+    remedy: str = "train it or fetch it again",
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Read what `save_arrays` wrote: the description, and all arrays or, of these `names`, those that are there.
 
     Raises InputError for a file that is missing, damaged, carries a pickle, or holds more than `most` bytes.
     """
-    remedy = "give the path of an .npz file"
+    another = "give the path of an .npz file"
     if os.path.isdir(path):
-        raise InputError(f"{path} is a folder; {remedy}.")
+        raise InputError(f"{path} is a folder; {another}.")
     if not os.path.isfile(path):
-        raise InputError(f"{path} {'is no regular file' if os.path.exists(path) else 'does not exist'}; {remedy}.")
+        raise InputError(f"{path} {'is no regular file' if os.path.exists(path) else 'does not exist'}; {another}.")
     try:
         with zipfile.ZipFile(path) as packed:
             _expect_at_most(most, packed, path, names)
@@ -136,7 +139,7 @@ def load_arrays(
     except Exception as error:  # what a damaged file raises depends on which of its bytes are wrong
         pickled = "Object arrays" in str(error)
         why = "it carries a pickle, which is never read" if pickled else "it is damaged, cut short or something else"
-        raise InputError(f"{path} is not an .npz file of plain arrays ({why}); train it or fetch it again.") from error
+        raise InputError(f"{path} is not an .npz file of plain arrays ({why}); {remedy}.") from error
     return arrays, meta
 
 

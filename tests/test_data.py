@@ -79,7 +79,6 @@ def test_neither_batches_nor_their_insides_follow_the_order_of_the_data():
         ([1200] * 10, 8800, 2000),  # the embedded set
         (USPS_CLASSES, 5300, 1215),
         ([30] * 10, 200, 50),
-        ([1000] * 9 + [105], 1000, 1517),  # the rarest class fills ten batches and no more
     ],
 )
 def test_smaller_sets_are_cut_in_proportion(counts, n_train, n_validation):
@@ -100,7 +99,6 @@ def test_batches_of_another_size_are_balanced_too():
     ("batch_size", "words"),
     [
         (500, "a batch of 500 is larger than the data; use a smaller one"),
-        (15, "a batch of 15 cannot hold 10 classes equally; use a multiple"),
         (0, "the batch size is 0; use at least 1"),
         (-10, "the batch size is -10; use at least 1"),
     ],
@@ -108,6 +106,11 @@ def test_batches_of_another_size_are_balanced_too():
 def test_batches_that_cannot_be_are_refused(batch_size, words):
     with pytest.raises(InputError, match=words):
         data.split(numbered([30] * 10), rng(0), batch_size)
+
+
+def test_a_batch_that_cannot_hold_the_classes_equally_is_not_balanced():
+    with pytest.raises(InputError, match="a batch of 15 cannot hold 10 classes equally; use a multiple"):
+        data.arrange_balanced(np.repeat(np.arange(10), 30), 15, 2, rng(0))
 
 
 def test_more_batches_than_a_class_can_fill_are_refused():

@@ -34,18 +34,18 @@ NAMES = [
 ]  # fmt: skip
 NUMBERS = ["0", "1", "2", "-1", "10", "3", "1e3", "x", "", "9" * 30, "1000000000", "٣", " 2", "0x1", "None"]
 WORDS = {
-    "--data": ["dreamed", "dreamed", "dreamed", "auto", "usps", "cifar", ""],
+    "--data": ["dreamed", "dreamed", "dreamed", "auto", "usps", "cifar", "", "net.npz", "cut.npz", "none.npz"],
     "--split": ["test", "train", "validation", "all"],
     "--method": [*dbn.METHODS, "vote"],
-    "--preset": ["tiny", "tiny", "tiny", "huge", ""],
+    "--preset": ["tiny", "tiny", "tiny", "huge", "", "table.json", "none.json"],
     "--backend": ["numpy", "auto", "torch", ""],
     "--net": NAMES, "--out": NAMES, "--state": NAMES, "--runs": NAMES,
     "--label": NUMBERS, "--n": NUMBERS, "--steps": ["1", "2", "-1", "0", "x"], "--seed": NUMBERS,
-    "--size": ["0", "1", "x"], "--epochs": ["0", "1", "x"],
+    "--size": ["0", "1", "x"], "--epochs": ["0", "1", "x"], "--layers": ["3,4,5", "0,1,2", "x", "", "1,2"],
 }  # fmt: skip
 COMMANDS = {
     "data": (["fetch", "verify", "dream", "eat"], ["--out", "--seed"]),
-    "train": ([], ["--preset", "--data", "--seed", "--out"]),
+    "train": ([], ["--preset", "--data", "--seed", "--layers", "--out"]),
     "evaluate": (NAMES, ["--data", "--split", "--method", "--seed"]),
     "generate": (NAMES, ["--label", "--n", "--steps", "--seed", "--out"]),
     "reproduce": ([], ["--out", "--runs", "--data"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ..dbn import DBN, label_log_probs, predict, sampled_log_probs
 from ..errors import InputError
 from ..files import MAYBE, NUMBER, TEXT, TRUTH, Kind, atomic_write, count, fault, read_json
 from ..study import dreams
-from ..train.folder import RunFolder
+from ..train.folder import SEEN, RunFolder
 
 PASSES = 20  # stochastic up-passes that section 6.2 averages over
 GIBBS_TRIES = 5  # repetitions of the read-out by Gibbs sampling
@@ -35,7 +36,7 @@ OF_RUN = {
 OF_CHECKPOINT = {
     "settings": {
         "data": TEXT, "seed": count(), "backend": TEXT,
-        "preset": {"stages": [{"layer": count()}], "batch_size": count(1)},
+        "preset": {"stages": [{"name": TEXT, "layer": count()}], "batch_size": count(1)},
     },
     "stage_index": count(),
 }  # fmt: skip
@@ -50,6 +51,7 @@ def of_run(folder: str | Path, dataset: Dataset, commit: str | None = None) -> d
     that of the code that trained, by default of this checkout. Raises InputError if the folder holds no run, or one
     on other data.
     """
+    dataset.expect_test()
     folder = Path(folder)
     arrays, state = store.load_arrays(folder / "checkpoint.npz")
     if why := fault(state, OF_CHECKPOINT, "its description"):
@@ -58,7 +60,7 @@ def of_run(folder: str | Path, dataset: Dataset, commit: str | None = None) -> d
     settings = state["settings"]
     if settings["data"].split(",")[0] != dataset.name:
         raise InputError(f"{folder} is a run on {settings['data']}; record it with that data, not {dataset.name}.")
-    rows = epochs(folder)
+    rows = epochs(folder, {stage["name"] for stage in settings["preset"]["stages"] if stage.get("all_images")})
     left = settings["preset"]["stages"][state["stage_index"] :]
     nets = _nets(folder, arrays, greedy_over=not any(stage["layer"] for stage in left))
     guesses = {name: predict(net, dataset.test_images) if net else None for name, net in nets.items()}
@@ -108,9 +110,17 @@ def _worth(
     return found
 
 
-def epochs(folder: str | Path) -> list[dict[str, Any]]:
-    """Every epoch that a run has logged, with every kind of error in percent, None where it was not measured."""
+def epochs(folder: str | Path, seen: Collection[str] = ()) -> list[dict[str, Any]]:
+    """Every epoch that a run has logged, with every kind of error in percent, None where it was not measured.
+
+    Logs once called a validation error what a stage that learned from those images, one of `seen`, still makes of them.
+    """
     rows = expect_validated(RunFolder(folder).read_log(), Path(folder) / "log.jsonl")
+    for row in rows:
+        if row["stage"] in seen and "validation_error" in row:
+            row[SEEN] = row.pop("validation_error")
+        if SEEN in row:
+            row[SEEN] = round(row[SEEN], 4)
     return [row | {name: round(row[name], 4) if name in row else None for name in ERRORS} for row in rows]
 
 

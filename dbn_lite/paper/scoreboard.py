@@ -73,6 +73,7 @@ def in_lines(rows: Sequence[Row]) -> str:
 
 def measure(path: Path, greedy_path: Path | None, dataset: Dataset) -> dict[str, Any]:
     """What the scoreboard says of one net and of its greedy forebear: measured on the test images, half a minute."""
+    dataset.expect_test()
     net, about, labels = store.load(path), store.read_meta(path), dataset.test_labels
     preset = about.get("preset")
     stages = preset.get("stages", []) if isinstance(preset, dict) else []

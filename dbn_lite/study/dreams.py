@@ -121,6 +121,7 @@ def measure(
     net: DBN, dataset: Dataset, each: int = 10, after: Sequence[int] = (100, 1000), seed: int = 0
 ) -> list[dict[str, Any]]:
     """A row for each start and number of Gibbs iterations: what `judge` says of `each` chains for each label."""
+    dataset.expect_test()
     if (dataset.n_classes, dataset.test_images.shape[1]) != (net.n_labels, net.sizes[0]):
         raise InputError(f"the net is not one of {dataset.name}; give the data set that it was trained on.")
     labels = np.repeat(np.arange(net.n_labels), whole("each", each))

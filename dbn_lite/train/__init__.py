@@ -7,27 +7,29 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .. import backend, provenance
+from .. import backend, provenance, store
 from ..backend import Array
 from ..dataset import Dataset, Split, arrange_random, split
 from ..dbn import DBN, predict, stack
 from ..errors import InputError
-from ..presets import Preset, Stage
+from ..presets import Preset, Stage, preset_for
 from ..rbm import random_rbm
-from .folder import RunFolder
+from .folder import SEEN, RunFolder
 from .learners import GreedyLearner, UpDownLearner
 from .progress import Progress, in_words
 
-__all__ = ["GreedyLearner", "Run", "UpDownLearner", "error_percent", "part", "split_for"]
+__all__ = ["GreedyLearner", "Run", "UpDownLearner", "error_percent", "fit", "open_run", "part", "split_for"]
 
 CHECKPOINT_SECONDS = 60.0  # at most so much work is lost when a run is killed
+LOG_SECONDS = 1.0  # between two writings of a log: a small set has thousands of epochs, each of hundredths of a second
 CHECK_EVERY = 50  # mini-batches between two looks at whether all parameters are finite
 
 
@@ -57,9 +59,12 @@ def split_for(dataset: Dataset, seed: int, batch_size: int = 100) -> Split:
 def part(dataset: Dataset, name: str, seed: int, batch_size: int = 100) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels for testing, validation or training, as a run with that seed and batch size divides them.
 
-    Raises InputError for any other name.
+    Raises InputError for any other name, for a data set without labels, and for the test images of one that has none.
     """
+    if not dataset.labelled:
+        raise InputError(f"the data set {dataset.name} has no labels to be wrong about; give one that has.")
     if name == "test":
+        dataset.expect_test()
         return dataset.test_images, dataset.test_labels
     if name not in ("train", "validation"):
         raise InputError(f"there is no split called {name!r}; choose one of test, validation, train.")
@@ -67,6 +72,51 @@ def part(dataset: Dataset, name: str, seed: int, batch_size: int = 100) -> tuple
     if name == "train":
         return parts.train_images, parts.train_labels
     return parts.validation_images, parts.validation_labels
+
+
+def described(dataset: Dataset) -> str:
+    """Which training images a run is of: their name and number, and checksums."""
+    crc, labels = (zlib.crc32(a.data) for a in (dataset.train_images, dataset.train_labels))
+    return f"{dataset.name}, {len(dataset.train_images)} images, crc {crc:08x}, labels {labels:08x}"
+
+
+def open_run(
+    dataset: Dataset,
+    layers: Sequence[int] | None,
+    out: str | Path,
+    preset: str | Path | Preset,
+    seed: int,
+    resume: bool = False,
+) -> Run:
+    """The run in the folder `out` that trains on a data set; what may be given is told at `preset_for`.
+
+    One to be resumed that is older than the scaling of presets goes on with what it began with.
+    """
+    chosen = preset_for(preset, dataset.name, len(dataset.train_images), layers)
+    plain = preset_for(preset, "mnist", len(dataset.train_images), layers)
+    began_so = resume and RunFolder(out).recorded_preset() == plain.as_json()
+    return Run(plain if began_so else chosen, dataset, seed, out, resume)
+
+
+def fit(
+    dataset: Dataset,
+    layers: Sequence[int] | None = None,
+    out: str | Path = "run",
+    preset: str | Path | Preset = "quick",
+    seed: int = 0,
+    after_epoch: Callable[[dict[str, Any]], Any] | None = None,
+    progress: bool = True,
+) -> DBN:
+    """Train a net on a data set and return it; the folder `out` keeps it as net.npz, with all that it came from.
+
+    `layers` are the units of the three hidden layers, by default those of the preset; `preset` is a name, the path of a
+    .json file, or a Preset, and is scaled to the size of the set if it is a name (`preset_for`). `after_epoch` is told
+    at `Run.train`. Raises InputError for what does not fit.
+    """
+    run = open_run(dataset, layers, out, preset, seed)
+    if progress:
+        print(run.told(), file=sys.stderr)
+    return run.train(progress, after_epoch)
 
 
 class Run:
@@ -114,25 +164,70 @@ class Run:
         stages = self.preset.stages
         return stages[self.stage_index] if self.stage_index < len(stages) else None
 
+    @property
+    def seen(self) -> bool:
+        """Whether the stage under way, or one before it, learns from the validation images too."""
+        return any(stage.all_images for stage in self.preset.stages[: self.stage_index + 1])
+
+    @classmethod
+    def continued(
+        cls, folder: str | Path, dataset: Dataset, stages: Sequence[Stage], out: str | Path, resume: bool = False
+    ) -> Run:
+        """A run in the folder `out` that goes on from the net of a finished one with more stages of up-down.
+
+        Its record has the stages of both; data, seed and mini-batches are those of the old one. Raises InputError if
+        that is not finished, or was of other data, and for stages that learn greedily: up-down has untied the weights.
+        """
+        net, about = store.load(Path(folder) / "net.npz"), store.read_meta(Path(folder) / "net.npz")
+        if any(stage.layer for stage in stages):
+            raise InputError("a net can go on with stages of up-down only; give stages of layer 0.")
+        if about.get("data") != described(dataset):
+            raise InputError(f"{folder} is a run on {about.get('data')}; go on with that, not {described(dataset)}.")
+        old = Preset.from_json(about.get("preset", {}))
+        preset = replace(old, stages=(*old.stages, *stages), layers=net.sizes[1:4], chosen=True)
+        run = cls(preset, dataset, about.get("seed", 0), out, resume)
+        if not run.stage_index:  # it was made just now
+            run.skip_to(len(old.stages), net)
+        return run
+
+    @property
+    def n_learned_from(self) -> int:
+        """How many of the training images at least one stage learns from."""
+        n_all = len(self.dataset.train_images)
+        if any(stage.all_images for stage in self.preset.stages):
+            return n_all - n_all % self.preset.batch_size
+        return len(self.split.train_images)
+
+    def told(self) -> str:
+        """What is trained on what, in a sentence."""
+        text = f"{self.dataset.name}: a net of {'-'.join(map(str, self.net.sizes))} units learns from "
+        text += f"{len(self.split.train_images):,} of {len(self.dataset.train_images):,} images"
+        if self.n_learned_from != len(self.split.train_images):
+            text += f", in the end from {self.n_learned_from:,}"
+        if self.dataset.labelled:
+            text += f"; {len(self.split.validation_images):,} are kept for validation"
+        return f"{text}; {sum(stage.epochs for stage in self.preset.stages):,} epochs."
+
     def settings(self) -> dict[str, Any]:
         """What must be the same for a checkpoint to be of this run."""
-        crc, labels = (zlib.crc32(a.data) for a in (self.dataset.train_images, self.dataset.train_labels))
-        data = f"{self.dataset.name}, {len(self.dataset.train_images)} images, crc {crc:08x}, labels {labels:08x}"
-        return {"preset": self.preset.as_json(), "seed": self.seed, "data": data, "backend": backend.current().name}
+        data, ops = described(self.dataset), backend.current()
+        return {"preset": self.preset.as_json(), "seed": self.seed, "data": data, "backend": ops.name}
 
     def skip_to(self, stage_index: int, net: DBN) -> None:
         """Begin with a later stage of up-down, as if those before it had ended in `net`."""
         self.best = {name: backend.current().to_numpy(a) for name, a in net.arrays().items()}
         self._take_best()
-        self.best_error = error_percent(self.net, self.split.validation_images, self.split.validation_labels)
+        if self.dataset.labelled:
+            self.best_error = error_percent(self.net, self.split.validation_images, self.split.validation_labels)
         self.stage_index = stage_index
         with self.folder.alone():
             self._begin()
             self._save()
 
-    def train(self, progress: bool = True) -> DBN:
+    def train(self, progress: bool = True, after_epoch: Callable[[dict[str, Any]], Any] | None = None) -> DBN:
         """Go through all that is left; returns the final net, on disk as net.npz.
 
+        `after_epoch` is given what each epoch found, its row of the log; if it returns True, the stage ends there.
         Raises InputError if the weights stop being finite, and KeyboardInterrupt after Ctrl-C, when all is saved.
         """
         self.interrupted = False
@@ -142,6 +237,8 @@ class Run:
             while stage := self.stage:
                 while not self._finished(stage):
                     self._run_epoch(stage)
+                    if after_epoch and after_epoch(dict(self.log[-1])):
+                        break
                 self._end(stage)
             if not self.folder.has_net("net"):  # somebody has deleted it, but the checkpoint is whole
                 self.folder.save_net("net", self.net, self.meta())
@@ -154,7 +251,8 @@ class Run:
             return
         ops, images, labels = backend.current(), self.split.train_images, self.split.train_labels
         if stage.all_images:
-            self._take_best()
+            if self.best:
+                self._take_best()
             self.target = error_percent(self.net, images, labels)
             rows = arrange_random(
                 len(self.dataset.train_images), self.preset.batch_size, np.random.default_rng([self.seed, 3])
@@ -192,16 +290,16 @@ class Run:
                 if self.interrupted:
                     raise KeyboardInterrupt
         self._record(stage, rate)
-        self._lap(clock)
+        now = self._lap(clock)
         self.log[-1]["seconds"] = round(self.seconds, 1)
         self.epoch, self.batch = self.epoch + 1, 0
         if self._due():
             self._save()
-        else:
-            self.folder.write_log(self.log)
+        elif now - self.logged > LOG_SECONDS:
+            self._write_log(now)
 
     def _finished(self, stage: Stage) -> bool:
-        matched = stage.until_matched and self.epoch > 0 and self.log[-1]["train_error"] <= self.target
+        matched = stage.until_matched and self.epoch > 0 and self.log[-1].get("train_error", 100) <= self.target
         return matched or self.epoch >= stage.epochs
 
     def _end(self, stage: Stage) -> None:
@@ -211,7 +309,7 @@ class Run:
         if stage.layer == 3:
             self.folder.save_net("greedy", self.net, self.meta())
         if stage is self.preset.stages[-1]:
-            if self.best and not stage.all_images:
+            if self.best and not self.seen:
                 self._take_best()
             self.folder.save_net("net", self.net, self.meta())
         elif not stage.layer:
@@ -228,12 +326,13 @@ class Run:
         row: dict[str, Any] = {"stage": stage.name, "epoch": self.epoch + 1, "learning_rate": rate}
         if isinstance(self.learner, GreedyLearner):
             row["reconstruction_error"] = self.learner.reconstruction_error()
-        if stage.layer in (0, 3):
-            row["validation_error"] = error_percent(self.net, *held_out)
-        if stage.record_every and (self.epoch + 1) % stage.record_every == 0:
+        if stage.layer in (0, 3) and self.dataset.labelled:
+            row[SEEN if self.seen else "validation_error"] = error_percent(self.net, *held_out)
+        if stage.record_every and (self.epoch + 1) % stage.record_every == 0 and self.dataset.labelled:
             row["train_error"] = error_percent(self.net, self.images, self.labels)
-            row["test_error"] = error_percent(self.net, self.dataset.test_images, self.dataset.test_labels)
-        if not stage.layer and not stage.all_images and row["validation_error"] < self.best_error:
+            if len(self.dataset.test_images):
+                row["test_error"] = error_percent(self.net, self.dataset.test_images, self.dataset.test_labels)
+        if not stage.layer and "validation_error" in row and row["validation_error"] < self.best_error:
             to_numpy = backend.current().to_numpy
             self.best = {name: to_numpy(a).copy() for name, a in self.net.arrays().items()}
             self.best_error = row["validation_error"]
@@ -283,7 +382,11 @@ class Run:
         meta["arithmetic"] = provenance.arithmetic()
         self.folder.save_checkpoint(arrays, meta)
         self.saved = time.monotonic()
+        self._write_log(self.saved)
+
+    def _write_log(self, now: float) -> None:
         self.folder.write_log(self.log)
+        self.logged = now
 
     def _due(self) -> bool:
         return time.monotonic() - self.saved > CHECKPOINT_SECONDS
@@ -304,7 +407,7 @@ class Run:
         for name, value in meta.items():
             setattr(self, name, value)
         self._check_position()
-        self.saved = time.monotonic()
+        self.saved, self.logged = time.monotonic(), 0.0
         self.best = {name.removeprefix("best."): a for name, a in saved.items() if name.startswith("best.")}
         self._copy_in(saved, self._parameters(self.stage))  # first what a learner is made from ...
         self._begin()
@@ -341,7 +444,11 @@ class Run:
     def meta(self) -> dict[str, Any]:
         """What is written beside a net: where it comes from, in which versions, and what it was worth on validation."""
         about: dict[str, Any] = {**self._settings, "last_epoch": self.log[-1]}
-        if self.best:
+        if self.dataset.class_names:
+            about["classes"] = self.dataset.class_names
+        if self.dataset.file:
+            about["file"] = self.dataset.file
+        if self.best and self.dataset.labelled:
             about["best_validation_error"] = self.best_error
         return about | {"seconds": round(self.seconds, 1), "versions": provenance.versions()}
 

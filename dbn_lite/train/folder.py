@@ -16,9 +16,10 @@ from ..dbn import DBN
 from ..errors import InputError
 from ..files import NUMBER, TEXT, alone_in, atomic_write, count, fault, make_folder, read_json
 
+SEEN = "train_error_on_validation_images"  # what the validation error is of a net that has learned from them
 ROW = {
     "stage": TEXT, "epoch": count(1), "learning_rate": NUMBER, "seconds": NUMBER, "reconstruction_error?": NUMBER,
-    "validation_error?": NUMBER, "train_error?": NUMBER, "test_error?": NUMBER,
+    f"{SEEN}?": NUMBER, "validation_error?": NUMBER, "train_error?": NUMBER, "test_error?": NUMBER,
 }  # fmt: skip
 POSITION = {
     "stage_index": count(), "epoch": count(), "batch": count(), "rng_state": {}, "log": [ROW],
@@ -89,6 +90,13 @@ class RunFolder:
         if check is not None and check != _checksum(arrays, meta):
             raise self.unusable("it was changed after it was written")
         return arrays, {name: meta[name] for name in meta if name in POSITION or f"{name}?" in POSITION}
+
+    def recorded_preset(self) -> Any:
+        """The preset of the run that the folder holds, as its checkpoint has it; None if there is none."""
+        if not self.checkpoint.is_file():
+            return None
+        settings = store.load_arrays(self.checkpoint, ())[1].get("settings")
+        return settings.get("preset") if isinstance(settings, dict) else None
 
     def unusable(self, why: str) -> InputError:
         """What to say of a checkpoint that cannot be gone on from."""

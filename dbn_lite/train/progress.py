@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..presets import Preset, Stage
+from .folder import SEEN
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -52,7 +53,7 @@ def in_words(stage: Stage, epoch: int, last: dict[str, Any]) -> str:
     """Which epoch is under way, and what the last one found."""
     found = [
         f"{name.split('_')[0]} {last[name]:.2f}"
-        for name in ("reconstruction_error", "validation_error")
+        for name in ("reconstruction_error", "validation_error", SEEN)
         if name in last
     ]
     return ", ".join([f"{stage.name}, epoch {epoch + 1}/{stage.epochs}", *found])
