@@ -1,8 +1,8 @@
 """dbn_lite: deep belief nets as Hinton, Osindero and Teh (2006) made them, on NumPy or CuPy arrays.
 
 The algorithm is in the modules beside this file: rbm, dbn, updown, train, and exact for nets that are small enough to
-count. The folders are wings: backend (array libraries), data (data sets), deep (nets of any depth), study (instruments), paper (the
-reproduction) and widgets (live figures).
+count. The folders are wings: backend (array libraries), data (data sets), deep (nets of any depth), study
+(instruments), paper (the reproduction) and widgets (live figures).
 
 What is checked: everything that is handed in, for shape, type and range; what does not fit raises InputError, whose one
 sentence says what to do. Within a captured step on a GPU only shapes are.
