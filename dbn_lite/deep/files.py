@@ -1,4 +1,4 @@
-"""Nets of any depth on disk: .npz without pickle, named as in `net.names`, written atomically, checked on the way in."""
+"""Nets of any depth on disk: .npz without pickle, named as `net.names` says, written atomically, checked on reading."""
 
 from __future__ import annotations
 
