@@ -1,8 +1,8 @@
 """dbn_lite: deep belief nets as Hinton, Osindero and Teh (2006) made them, on NumPy or CuPy arrays.
 
 The algorithm is in the modules beside this file: rbm, dbn, updown, train, and exact for nets that are small enough to
-count. The folders are wings: backend (array libraries), data (data sets), study (instruments), paper (the
-reproduction) and widgets (live figures).
+count. The folders are wings: backend (array libraries), data (data sets), deep (nets of any depth), study
+(instruments), paper (the reproduction) and widgets (live figures).
 
 What is checked: everything that is handed in, for shape, type and range; what does not fit raises InputError, whose one
 sentence says what to do. Within a captured step on a GPU only shapes are.
@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Any
 from .errors import InputError
 
 if TYPE_CHECKING:
-    from . import data, train
+    from . import data, deep, train
     from .backend import use
     from .dbn import DBN, generate, label_log_probs, predict
+    from .deep import features
     from .rbm import RBM, free_energy, mean_h_from_v, mean_v_from_h
     from .store import load, save
     from .train import fit
@@ -35,6 +36,8 @@ __all__ = [
     "RBM",
     "InputError",
     "data",
+    "deep",
+    "features",
     "fit",
     "free_energy",
     "generate",
@@ -54,6 +57,7 @@ _HOMES = {
     "rbm": ("RBM", "free_energy", "mean_h_from_v", "mean_v_from_h"),
     "store": ("load", "save"),
     "data": (),
+    "deep": ("features",),
     "train": ("fit",),
     "presets": (),
 }

@@ -25,7 +25,47 @@ METHODS = ("deterministic", "stochastic", "average-p", "average-log-p", "gibbs")
 
 
 @dataclass(eq=False)
-class DBN:
+class Layer:
+    """Two sets of weights between one layer and the next: recognition leads up, generation down."""
+
+    up: Array  # (below, above)
+    up_bias: Array  # (above,)
+    down: Array  # (above, below)
+    down_bias: Array  # (below,)
+
+
+class Net:
+    """What is passed up, read, and dreamed from below: a memory on top of directed layers, however many they are."""
+
+    layers: Sequence[Layer]  # from the pixels up
+    top: RBM  # visible side: the last of those layers, and the labels if there are any
+
+    @property
+    def n_pen(self) -> int:
+        """How many units the penultimate layer has: the one below the top units."""
+        return self.top.n_vis - self.top.n_labels
+
+    @property
+    def n_labels(self) -> int:
+        """How many label units there are."""
+        return self.top.n_labels
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many units: pixels, each hidden layer, and last the labels."""
+        return (*(layer.up.shape[0] for layer in self.layers), self.n_pen, self.top.n_hid, self.n_labels)
+
+    def arrays(self) -> dict[str, Array]:
+        """Every parameter by name: views, so that writing to them changes the net."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        *units, labels = self.sizes
+        return f"{type(self).__name__}({'-'.join(map(str, units))}, {labels} labels)"
+
+
+@dataclass(eq=False, repr=False)
+class DBN(Net):
     """The parameters; with layer sizes 784, 500, 500, 2000 and 10 labels it is the net of the paper."""
 
     vishid: Array  # (vis, hid)
@@ -39,14 +79,10 @@ class DBN:
     visgenbiases: Array  # (vis,)
 
     @property
-    def n_pen(self) -> int:
-        """How many units the penultimate layer has."""
-        return self.hidpen.shape[1]
-
-    @property
-    def n_labels(self) -> int:
-        """How many label units there are."""
-        return self.top.n_labels
+    def layers(self) -> tuple[Layer, Layer]:  # type: ignore[override]  # read from the names, never set
+        """The same parameters without their names: views, so that writing to them changes the net."""
+        first = Layer(self.vishid, self.hidrecbiases, self.hidvis, self.visgenbiases)
+        return first, Layer(self.hidpen, self.penrecbiases, self.penhid, self.hidgenbiases)
 
     @property
     def sizes(self) -> tuple[int, int, int, int, int]:
@@ -106,27 +142,35 @@ def stack(first: RBM, second: RBM, top: RBM) -> DBN:
     )
 
 
-def up_pass(net: DBN, images: Array, rng: backend.Random | int | None = None) -> Array:
+def up_pass(net: Net, images: Array, rng: backend.Random | int | None = None) -> Array:
     """The penultimate layer for images (n, vis): shape (n, pen).
 
     Without `rng` probabilities stand in for states all the way (the deterministic up-pass that the paper's
     error rates use); with it every hidden state is sampled.
     """
     ops, rng = backend.current(), None if rng is None else backend.stream(rng, "sample")
-    hid = ops.asarray(images) @ net.vishid
-    hid = ops.sample(hid, net.hidrecbiases, rng) if rng else ops.logistic(hid, net.hidrecbiases)
-    pen = hid @ net.hidpen
-    return ops.sample(pen, net.penrecbiases, rng) if rng else ops.logistic(pen, net.penrecbiases)
+    below = ops.asarray(images)
+    for layer in net.layers:
+        above = below @ layer.up
+        below = ops.sample(above, layer.up_bias, rng) if rng else ops.logistic(above, layer.up_bias)
+    return below
 
 
-def down_pass(net: DBN, pen: Array, rng: backend.Random | int) -> Array:
-    """The image, as probabilities (n, vis), that the generative weights make of penultimate states (n, pen)."""
+def down_pass(net: Net, pen: Array, rng: backend.Random | int) -> Array:
+    """The image, as probabilities (n, vis), that the generative weights make of penultimate states (n, pen).
+
+    All states on the way are sampled. Where no layer lies between, the penultimate states are the image.
+    """
     ops, rng = backend.current(), backend.stream(rng, "sample")
-    hid = ops.sample(ops.asarray(pen) @ net.penhid, net.hidgenbiases, rng)
-    return ops.logistic(hid @ net.hidvis, net.visgenbiases)
+    above = ops.asarray(pen)
+    for layer in reversed(net.layers[1:]):
+        above = ops.sample(above @ layer.down, layer.down_bias, rng)
+    for last in net.layers[:1]:
+        return ops.logistic(above @ last.down, last.down_bias)
+    return above.copy()
 
 
-def label_free_energies(net: DBN, pen: Array) -> Array:
+def label_free_energies(net: Net, pen: Array) -> Array:
     """The exact free energy of the top memory with each label on in turn: (n, lab) for pen (n, pen), in nats.
 
     Nearly all the work, pen @ pentop, is the same for every label (section 6.2).
@@ -140,7 +184,7 @@ def label_free_energies(net: DBN, pen: Array) -> Array:
     return energies - top.vis_bias[n:] - (pen @ top.vis_bias[:n])[:, None]
 
 
-def label_log_probs(net: DBN, images: np.ndarray) -> np.ndarray:
+def label_log_probs(net: Net, images: np.ndarray) -> np.ndarray:
     """log p(label | image) by the deterministic up-pass and exact free energies: (n, lab), NumPy, in nats.
 
     Raises InputError for images that are not (n, vis) numbers in [0, 1].
@@ -148,14 +192,14 @@ def label_log_probs(net: DBN, images: np.ndarray) -> np.ndarray:
     return _read_out(net, images, lambda block: _log_softmax(-label_free_energies(net, up_pass(net, block))))
 
 
-def sampled_log_probs(net: DBN, images: np.ndarray, rng: backend.Random | int) -> np.ndarray:
+def sampled_log_probs(net: Net, images: np.ndarray, rng: backend.Random | int) -> np.ndarray:
     """log p(label | states) after one stochastic up-pass, by exact free energies: otherwise as `label_log_probs`."""
     rng = backend.stream(rng, "predict")
     return _read_out(net, images, lambda block: _log_softmax(-label_free_energies(net, up_pass(net, block, rng))))
 
 
 def predict(
-    net: DBN,
+    net: Net,
     images: np.ndarray,
     method: str = "deterministic",
     rng: backend.Random | int = 0,
@@ -188,7 +232,7 @@ def predict(
     return scores.argmax(axis=1).astype(np.min_scalar_type(net.n_labels - 1))
 
 
-def memory_step(net: DBN, penlab: Array, rng: backend.Random | int, clamped: bool = False) -> Array:
+def memory_step(net: Net, penlab: Array, rng: backend.Random | int, clamped: bool = False) -> Array:
     """One iteration of alternating Gibbs sampling in the top memory, in place on penlab (n, pen + lab).
 
     Returns the top states (n, top) that were sampled on the way. With `clamped` the labels stay as they are.
@@ -205,7 +249,7 @@ def memory_step(net: DBN, penlab: Array, rng: backend.Random | int, clamped: boo
     return states
 
 
-def start_from_noise(net: DBN, label: int | Sequence[int] | None, n: int, rng: backend.Random | int) -> Array:
+def start_from_noise(net: Net, label: int | Sequence[int] | None, n: int, rng: backend.Random | int) -> Array:
     """States of the memory after an up-pass from n images of fair coin flips (figure 9): (n, pen + lab).
 
     `label` is on in every state, or one of n labels in each; None gives all labels the same activity.
@@ -215,7 +259,8 @@ def start_from_noise(net: DBN, label: int | Sequence[int] | None, n: int, rng: b
     labels: list[int] = [] if label is None else np.ravel(label).tolist()
     for one in labels:
         if type(one) is not int or not 0 <= one < net.n_labels:
-            raise InputError(f"label {one!r} is out of range; this net knows the labels 0 to {net.n_labels - 1}.")
+            known = f"knows the labels 0 to {net.n_labels - 1}" if net.n_labels else "has no labels: give None"
+            raise InputError(f"label {one!r} is out of range; this net {known}.")
     if label is not None and np.ndim(label) and len(labels) != n:
         raise InputError(f"{len(labels)} labels do not fit {n} chains; give one label for all or one for each.")
     noise = ops.sample(ops.zeros(n, net.sizes[0]), ops.zeros(net.sizes[0]), rng)
@@ -223,12 +268,12 @@ def start_from_noise(net: DBN, label: int | Sequence[int] | None, n: int, rng: b
     penlab[:, : net.n_pen] = up_pass(net, noise, rng)
     if label is not None:
         penlab[:, net.n_pen :] = ops.asarray(np.eye(net.n_labels)[label])
-    else:
+    elif net.n_labels:
         penlab[:, net.n_pen :] = 1 / net.n_labels
     return penlab
 
 
-def generate(net: DBN, label: int | None, n: int, steps: int = 300, rng: backend.Random | int = 0) -> np.ndarray:
+def generate(net: Net, label: int | None, n: int, steps: int = 300, rng: backend.Random | int = 0) -> np.ndarray:
     """n images, (n, vis) probabilities as NumPy float32, from n chains of `steps` Gibbs iterations each (section 7).
 
     The label is clamped, or free where it is None. Each chain starts from an up-pass of random pixels.
@@ -237,7 +282,7 @@ def generate(net: DBN, label: int | None, n: int, steps: int = 300, rng: backend
 
 
 def evolve(
-    net: DBN,
+    net: Net,
     label: int | Sequence[int] | None,
     n: int,
     every: int = 20,
@@ -256,36 +301,38 @@ def evolve(
     seen = [down_pass(net, penlab[:, : net.n_pen], rng)]
     for _ in range(columns - 1):
         for _ in range(every):
-            memory_step(net, penlab, rng, clamped=label is not None)
+            memory_step(net, penlab, rng, clamped=label is not None or not net.n_labels)
         seen.append(down_pass(net, penlab[:, : net.n_pen], rng))
     return np.stack([ops.to_numpy(image) for image in seen])
 
 
-def samples_by_class(net: DBN, n: int = 10, every: int = 1000, rng: backend.Random | int = 0) -> np.ndarray:
+def samples_by_class(net: Net, n: int = 10, every: int = 1000, rng: backend.Random | int = 0) -> np.ndarray:
     """Figure 8: one chain for each label, clamped, seen n times with `every` iterations before each: (lab, n, vis)."""
     return evolve(net, range(net.n_labels), net.n_labels, every, n + 1, rng)[1:].swapaxes(0, 1)
 
 
-def evolution_by_class(net: DBN, every: int = 20, columns: int = 10, rng: backend.Random | int = 0) -> np.ndarray:
+def evolution_by_class(net: Net, every: int = 20, columns: int = 10, rng: backend.Random | int = 0) -> np.ndarray:
     """Figure 9: one chain for each label, clamped, from noise, seen at once and then at times: (lab, columns, vis)."""
     return evolve(net, range(net.n_labels), net.n_labels, every, columns, rng).swapaxes(0, 1)
 
 
-def _read_out(net: DBN, images: np.ndarray, scores_of: Callable[[Array], Array]) -> np.ndarray:
+def _read_out(net: Net, images: np.ndarray, scores_of: Callable[[Array], Array]) -> np.ndarray:
+    if not net.n_labels:
+        raise InputError("this net has no label units to read; give labels when it is trained, or use its features.")
     ops, images = backend.current(), check_images(images, net.sizes[0])
     blocks = [images[i : i + ops.block] for i in range(0, len(images), ops.block)]
     _expect_finite(net)
     return np.concatenate([ops.to_numpy(scores_of(ops.asarray(block))) for block in blocks])
 
 
-def _expect_finite(net: DBN) -> None:
+def _expect_finite(net: Net) -> None:
     """Refuse, with InputError, a net that would read every image as 0 and dream of nothing."""
     for name, a in net.arrays().items():
         if not bool(backend.current().xp.isfinite(a).all()):
             raise InputError(f"{name} of the net has values that are not finite; train it again, or load it.")
 
 
-def _gibbs_labels(net: DBN, images: Array, n_gibbs: int, rng: backend.Random | int) -> Array:
+def _gibbs_labels(net: Net, images: Array, n_gibbs: int, rng: backend.Random | int) -> Array:
     """Label probabilities after alternating Gibbs sampling between labels and top units, pen states fixed."""
     ops, top, n = backend.current(), net.top, net.n_pen
     pen = up_pass(net, images, rng)

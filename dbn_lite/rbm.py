@@ -43,6 +43,10 @@ class RBM:
         if self.n_labels > self.n_vis:
             raise InputError(f"{self.n_labels} label units do not fit into {self.n_vis} visible ones.")
 
+    def __repr__(self) -> str:
+        labels = f", {self.n_labels} of them labels" if self.n_labels else ""
+        return f"RBM({self.n_vis} visible units{labels}, {self.n_hid} hidden)"
+
     @property
     def n_vis(self) -> int:
         """How many visible units, the label group included."""

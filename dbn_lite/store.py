@@ -42,6 +42,8 @@ def save(net: DBN, path: str | Path, dtype: str = "float32", **meta: Any) -> Non
         raise InputError(f"a net cannot be kept as {dtype}; choose float16, float32 or float64.")
     with np.errstate(over="ignore"):  # what overflows is refused below
         arrays = {name: backend.current().to_numpy(a).astype(dtype) for name, a in net.arrays().items()}
+    if not {*NAMES} <= arrays.keys():
+        raise InputError(f"{net} has other layers than appendix B has names for; use dbn_lite.deep.save.")
     _expect_net(arrays, path)
     save_arrays(path, arrays, meta)
 

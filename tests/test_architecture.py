@@ -12,8 +12,9 @@ MAY_KNOW = {
     "hall": {"backend"},
     "backend": {"hall"},  # its errors, nothing else: see below
     "data": {"hall", "backend"},
+    "deep": {"hall", "backend"},
     "study": {"hall", "backend"},
-    "paper": {"hall", "backend", "data", "study"},
+    "paper": {"hall", "backend", "data", "deep", "study"},
     "widgets": {"hall", "backend", "data"},
 }
 

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from dbn_lite import data
+import dbn_lite
+from dbn_lite import data, places
 from dbn_lite.errors import InputError
 from dbn_lite.paper import table1
-from dbn_lite.paper.table1 import extras, nets, online
+from dbn_lite.paper.table1 import command, extras, nets, online, pretrained
 
 RNG = np.random.default_rng(0)
 
@@ -266,3 +267,61 @@ def test_convolutional_rows_run_and_learn(name, digits, torch, tmp_path):
     assert record["size"] == 6
     assert record["full_size"] > 6
     assert record["cpu_seconds"] > 0
+
+
+# ---- Back-propagation that starts from greedy learning
+
+
+def test_the_validation_images_are_those_that_greedy_learning_never_saw():
+    from dbn_lite.train import part
+
+    digits = data.load("dreamed")
+    numbers = pretrained.held_out(digits, 2, 100)
+    images, labels = part(digits, "validation", 2, 100)
+    assert len(set(numbers)) == len(labels)
+    np.testing.assert_array_equal(np.bincount(digits.train_labels[numbers]), np.bincount(labels))
+    ours, theirs = digits.train_images[numbers], images
+    assert {a.tobytes() for a in ours} == {a.tobytes() for a in theirs}
+
+
+def test_the_row_starts_from_the_shipped_net_and_is_chosen_on_held_out_images(digits, tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    seen = []
+    monkeypatch.setattr(pretrained, "RATES", (1e-9, 0.02))
+    monkeypatch.setattr(nets.Search, "validate", spy(nets.Search.validate, seen))
+    row = table1.row_named("dbn-backprop")
+    assert row not in table1.ROWS
+    outcome = row.run(digits, table1.Job(tmp_path, 2))
+    errors = outcome.notes["validation_errors_by_rate"]
+    assert list(errors) == [1e-9, 0.02]
+    assert outcome.settings["rate"] == min(errors, key=errors.get)
+    assert all((job.validation(digits) == pretrained.held_out(digits, 2, 100)).all() for job in seen)
+    for guess in outcome.predictions:  # another net's dreams of digits, and still they are read
+        assert np.mean(guess != digits.test_labels) < 0.1
+    unmoved = dbn_lite.deep.to_torch(dbn_lite.load(places.shipped("trained/greedy.npz")))
+    held = pretrained.held_out(digits, 2, 100)
+    torch = extras.needed("torch")
+    with torch.no_grad():
+        first = unmoved(torch.from_numpy(digits.train_images[held])).argmax(1).numpy()
+    assert errors[1e-9] == (first != digits.train_labels[held]).sum()
+
+
+def spy(function, seen):
+    def called(search, *given):
+        seen.append(search.job)
+        return function(search, *given)
+
+    return called
+
+
+def test_the_row_refuses_images_of_another_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "needed", lambda module: None)
+    small = data.Dataset("small", np.zeros((20, 64)), np.zeros(20, int), np.zeros((5, 64)), np.zeros(5, int), (8, 8))
+    with pytest.raises(InputError, match="was trained on images of 784 pixels; give a data set of such"):
+        pretrained.pretrained_row(small, table1.Job(tmp_path, 1))
+
+
+def test_the_row_beside_the_table_says_whose_figure_it_stands_beside():
+    line = {"name": "dbn-backprop", "error": 1.2, "size": 10, "full_size": 10, "unit": "epochs"}
+    assert command.in_words(line).startswith("2006 ")
+    assert "dbn-backprop" not in [line["name"] for line in command.table()]

@@ -13,7 +13,7 @@ from ...errors import InputError
 from ...files import expect_folder, expect_writable
 from . import record
 from .row import Job
-from .rows import ROWS, row_named
+from .rows import BESIDE, ROWS, row_named
 
 RECORDED = "results/table1.json"
 
@@ -85,4 +85,5 @@ def in_words(line: dict[str, Any]) -> str:
     row = row_named(line["name"])
     ours = f"{line['error']:6.2f} %" if "error" in line else "     -  "
     rest = still_to_run(line)
-    return f"paper {row.paper_error:5.2f} %   ours {ours}   {row.method}" + (f" ({rest})" if rest else "")
+    source = f"{row.year} " if row in BESIDE else "paper"
+    return f"{source} {row.paper_error:5.2f} %   ours {ours}   {row.method}" + (f" ({rest})" if rest else "")
