@@ -69,7 +69,7 @@ def checked(what: str, left: Any, right: Any = None, atol: float = 1e-12) -> Non
         if wanted.shape not in {found.shape, ()}:
             raise InputError(f"The two sides of {what!r} have shapes {found.shape} and {wanted.shape}; make them one.")
         holds = np.isclose(found, wanted, rtol=0, atol=atol)
-        bound = f", to {np.format_float_scientific(atol, exp_digits=1, trim='-')}"
+        bound = f", to {atol:g}" if atol >= 0.001 else f", to {atol:.0e}".replace("e-0", "e-")
         with np.errstate(invalid="ignore"):  # of infinities, which agree
             miss = f"off by up to {np.max(np.abs(found - wanted)):.3g}, where {atol:g} is allowed"
     if not holds.all():

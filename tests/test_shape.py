@@ -32,6 +32,36 @@ def test_prose_and_figures_are_two_thirds_and_all_fits(browser: Any, name: str) 
     visit.close()
 
 
+@seen
+@pytest.mark.parametrize("name", HELD)
+def test_what_was_checked_stands_in_a_line_that_a_key_unfolds(browser: Any, name: str) -> None:
+    """The lines are those that the notebook stores; behind them is the code, with what else it printed."""
+    visit = Visit(browser, (HTML / "book" / f"{name}.html").as_uri(), HTML.as_uri())
+    cells = nbformat.read(ROOT / "book" / f"{name}.ipynb", as_version=4).cells
+    proofs = [cell for cell in cells if "proof" in cell.metadata.get("tags", [])]
+    printed = "".join(output.text for cell in proofs for output in cell.outputs)
+    stored = [line.partition("\x1b[0m ")[2] for line in printed.splitlines() if "\u2713" in line]
+    assert stored
+    shown = visit.page.locator("details.proof:not([open]) > summary > .checked").all_text_contents()
+    assert [line for line in shown if line in stored] == stored
+    assert visit.count("details.proof pre:has-text('checked:')") == 0
+    fold = visit.page.locator("details.proof").first
+    fold.locator("summary").press("Enter")
+    assert fold.evaluate("fold => fold.open && fold.querySelector('pre').checkVisibility()")
+    visit.close()
+
+
+@seen
+@pytest.mark.parametrize("name", HELD)
+def test_figures_are_numbered_by_chapter_and_none_lacks_words(browser: Any, name: str) -> None:
+    visit = Visit(browser, (HTML / "book" / f"{name}.html").as_uri(), HTML.as_uri())
+    numbers = visit.page.locator("article figcaption .caption-number").all_text_contents()
+    chapter = name[:2].lstrip("0").rstrip("-").upper()
+    assert [number.strip() for number in numbers] == [f"Figure {chapter}.{n + 1}" for n in range(len(numbers))]
+    assert visit.count("article img") == visit.count("article figure img")
+    visit.close()
+
+
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome is installed")
 def test_a_page_out_of_shape_is_noticed(browser: Any, tmp_path: Path) -> None:
     """The measures above can fail: each fault, planted; and what is folded or scrolls by itself is none."""

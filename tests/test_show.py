@@ -47,7 +47,8 @@ def test_a_table_has_a_row_for_each_row():
     ("given", "line"),
     [
         ((np.ones((2, 3)), np.ones((2, 3)) + 1e-13), "both sides, to 1e-12, 6 numbers"),
-        (([0.5, 0.5], 0.5001, 1e-3), "both sides, to 1e-3, 2 numbers"),
+        (([0.5, 0.5], 0.5001, 1e-3), "both sides, to 0.001, 2 numbers"),
+        (([0.5, 0.5], 0.5, 1e-8), "both sides, to 1e-8, 2 numbers"),
         ((1.0, 1.0), "both sides, to 1e-12"),
         (([-np.inf, 0.0], [-np.inf, 0.0]), "both sides, to 1e-12, 2 numbers"),
         ((np.array([True, True]),), "both sides, 2 cases"),
