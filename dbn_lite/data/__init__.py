@@ -17,6 +17,7 @@ __all__ = [
     "check_images", "check_labels", "fetch", "load", "split", "verify", "write_dreamed",
 ]  # fmt: skip
 
+#: what `load` takes
 NAMES = ("auto", "mnist", "dreamed", "usps")
 
 
