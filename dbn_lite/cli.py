@@ -156,12 +156,23 @@ def add_train(parser: argparse.ArgumentParser) -> None:
 
 
 def _train(a: argparse.Namespace) -> dict[str, Any]:
-    from . import data, train
+    from . import train
     from .presets import preset_named
 
-    run = train.Run(preset_named(a.preset), data.load(a.data), a.seed, a.out, resume=a.resume)
+    run = train.Run(preset_named(a.preset), _digits(a.data), a.seed, a.out, resume=a.resume)
     run.train(progress=not a.json)
     return {"net": str(a.out / "net.npz"), **run.log[-1]}
+
+
+def _digits(name: str) -> Any:
+    """The data set of that name; where its images look inverted, that is said, for no figure that follows would."""
+    from . import data
+    from .dataset import hint
+
+    dataset = data.load(name)
+    if said := hint(dataset.train_images):
+        print(said, file=sys.stderr)
+    return dataset
 
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -178,9 +189,9 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(a: argparse.Namespace) -> dict[str, Any]:
-    from . import data, dbn, store, train
+    from . import dbn, store, train
 
-    net, dataset = store.load(a.net), data.load(a.data)
+    net, dataset = store.load(a.net), _digits(a.data)
     about = store.read_meta(a.net)  # the split is the one that the net was trained on
     preset = about.get("preset")
     batch_size = preset.get("batch_size", 100) if isinstance(preset, dict) else 100

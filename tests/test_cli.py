@@ -194,6 +194,19 @@ def test_evaluate_counts_the_errors(call, random_net, split):
     assert result["seconds"] >= 0
 
 
+@pytest.mark.parametrize("command", ["evaluate", "train"])
+def test_images_that_look_inverted_are_mentioned_in_one_line(random_net, capsys, monkeypatch, digits, command):
+    inverted = replace(digits, train_images=1 - digits.train_images * 0.2, test_images=1 - digits.test_images * 0.2)
+    more = {"evaluate": [str(random_net)], "train": ["--preset", "tiny", "--out", "run"]}[command]
+    for dataset, lines in ((inverted, 1), (digits, 0)):
+        monkeypatch.setattr(data, "load", lambda name, dataset=dataset: dataset)
+        shutil.rmtree("run", ignore_errors=True)
+        assert cli.main([command, *more, "--json"]) == 0
+        told = capsys.readouterr().err
+        assert told.count("\n") == lines
+        assert ("give 1 - images" in told) == bool(lines)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_evaluate_reads_out_by_the_method_named(call, random_net, method):
     dataset, counts = data.load("dreamed"), []
