@@ -46,16 +46,24 @@ def digits():
     return noisy_prototypes(400, 200, (28, 28), noise=0.3)
 
 
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory, digits):
+    """Those digits as an embedded set, written once."""
+    path = tmp_path_factory.mktemp("embedded") / "digits.npz"
+    images = np.concatenate([digits.train_images, digits.test_images])
+    data.write_dreamed(path, images, np.append(digits.train_labels, digits.test_labels), n_test=200)
+    return path
+
+
 @pytest.fixture(autouse=True)
-def world(tmp_path, monkeypatch, digits):
+def world(tmp_path, monkeypatch, embedded):
     """A package of its own with another embedded set, and a preset that is over at once; nothing else is at hand."""
     shelf = tmp_path / "package" / "_data"
     shelf.mkdir(parents=True)
     shutil.copy(places.shipped("registry.json"), shelf)
     monkeypatch.setattr(places, "_PACKAGE", shelf.parent)
     monkeypatch.delenv("DBN_LITE_DATA", raising=False)
-    images = np.concatenate([digits.train_images, digits.test_images])
-    data.write_dreamed(shelf / formats.DREAMED, images, np.append(digits.train_labels, digits.test_labels), n_test=200)
+    shutil.copy(embedded, shelf / formats.DREAMED)
     monkeypatch.setitem(presets.PRESETS, "tiny", TINY)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
