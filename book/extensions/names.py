@@ -28,7 +28,7 @@ def add_names(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines
 def shorten(
     app: Sphinx, what: str, name: str, thing: Any, options: Any, signature: str | None, returned: str | None
 ) -> tuple[str | None, str | None]:
-    """Drop the modules of types where Sphinx marks them to be dropped and then forgets it, as where there are defaults."""
+    """Drop the modules of types that Sphinx marks to be dropped and then shows, as in a class with defaults."""
     return signature and re.sub(r"~(?:\w+\.)*(?=\w)", "", signature), returned
 
 
