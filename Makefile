@@ -29,9 +29,10 @@ book: _build/book.stamp
 	@echo "or serve it with: $(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000"
 
 # The processes share the cores, so each multiplies matrices on one. Files come in the order of tests/conftest.py. The
-# notebooks were run for the book; `pytest --nbval-lax --nbval-current-env book` runs them once more.
+# notebooks were run for the book; `pytest --nbval-lax --nbval-current-env book` runs them once more. Here nbval would
+# only cost each process seconds to import.
 test: _build/book.stamp
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder \
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -p no:nbval -n $(JOBS) --dist loadfile --no-loadscope-reorder \
 	  --cov=dbn_lite --cov-report=term:skip-covered -m 'not lite' tests
 
 lint: $(VENV)/stamp

@@ -159,7 +159,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
 
 
 def _train(a: argparse.Namespace) -> dict[str, Any]:
-    from . import data, train
+    from . import train
     from .presets import MNIST_SIZE, preset_for
 
     try:
@@ -169,12 +169,23 @@ def _train(a: argparse.Namespace) -> dict[str, Any]:
             f"--layers is {a.layers!r}; give the units of three hidden layers, as in 500,500,2000."
         ) from error
     preset_for(a.preset, "mnist", MNIST_SIZE, layers)  # what is wrong with it is said before data are looked for
-    run = train.open_run(data.load(a.data), layers, a.out, a.preset, a.seed, a.resume)
+    run = train.open_run(_digits(a.data), layers, a.out, a.preset, a.seed, a.resume)
     if not a.json:
         print(run.told(), file=sys.stderr)
     run.train(progress=not a.json)
     used = {"images": len(run.dataset.train_images), "learned_from": run.n_learned_from}
     return {"net": str(a.out / "net.npz"), **used, **run.log[-1]}
+
+
+def _digits(name: str) -> Any:
+    """The data set of that name; where its images look inverted, that is said, for no figure that follows would."""
+    from . import data
+    from .dataset import hint
+
+    dataset = data.load(name)
+    if said := hint(dataset.train_images):
+        print(said, file=sys.stderr)
+    return dataset
 
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -191,10 +202,10 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(a: argparse.Namespace) -> dict[str, Any]:
-    from . import data, dbn, store, train
+    from . import dbn, store, train
 
     net, about = store.load(a.net), store.read_meta(a.net)  # the split is the one that the net was trained on
-    dataset = data.load(_data_of(about, a.net) if a.data is None else a.data)
+    dataset = _digits(_data_of(about, a.net) if a.data is None else a.data)
     preset = about.get("preset")
     batch_size = preset.get("batch_size", 100) if isinstance(preset, dict) else 100
     images, labels = train.part(dataset, a.split, about.get("seed", 0), batch_size)

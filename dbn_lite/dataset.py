@@ -84,9 +84,9 @@ def floats(x: NDArray[Any], white: int) -> NDArray[np.float32]:
 def check_images(images: ArrayLike, n_pixels: int | None = None) -> NDArray[np.float32]:
     """Return images as float32 (n, pixels) in [0, 1], C-contiguous; without a copy if they are that already.
 
-    Takes (n, pixels) or (n, height, width). uint8 is read as 0 to 255 and divided by 255; all other numbers
-    must lie in [0, 1]. Raises InputError for NaN, values out of range, the wrong width or type, no images at
-    all, and uint8 that stops at 1, which would otherwise turn black in silence.
+    Takes (n, pixels) or (n, height, width), ink 1 on a ground of 0. uint8 is read as 0 to 255 and divided by 255; all
+    other numbers must lie in [0, 1]. Raises InputError for NaN, values out of range, the wrong width or type, no
+    images at all, and uint8 that stops at 1, which would otherwise turn black in silence.
     """
     x = as_array(images, "images")
     if x.dtype.kind not in "fiub":
@@ -125,6 +125,17 @@ def check_labels(labels: ArrayLike, n: int, n_classes: int = 10) -> NDArray[np.u
     if n and (y.min() < 0 or y.max() >= n_classes):
         raise InputError(f"labels reach from {y.min()} to {y.max()}; they must lie from 0 to {n_classes - 1}.")
     return y.astype(np.uint8)
+
+
+def hint(images: NDArray[np.float32]) -> str:
+    """A sentence if images (n, pixels), 1 for ink as everywhere here, look like dark ink on white; else empty.
+
+    The mean pixel is 0.13 in MNIST, 0.25 in USPS, and so above 0.6 in both when they are inverted.
+    """
+    mean = float(images.mean())
+    if mean <= 0.6:
+        return ""
+    return f"The images have a mean of {mean:.2f}: if they are dark on white, give 1 - images, ink 1 on a ground of 0."
 
 
 def as_array(given: ArrayLike, what: str) -> NDArray[Any]:

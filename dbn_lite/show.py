@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -43,9 +44,19 @@ def _find(lines: Sequence[str], part: str, begin: int, function: Callable[..., A
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> Markdown:
-    """A table, one sequence of cells a row; numbers are set as they print."""
-    lines = [header, ["---"] * len(header), *rows]
-    return Markdown("\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines))
+    """A table, one sequence of cells a row; numbers are set as they print.
+
+    Cells are Markdown, formulas and links included; HTML in one is shown as it is written, and none ends its row.
+    """
+    lines = [[_cell(cell) for cell in line] for line in (header, ["---"] * len(header), *rows)]
+    return Markdown("\n".join("| " + " | ".join(line) + " |" for line in lines))
+
+
+def _cell(content: object) -> str:
+    """On one line, bars escaped unless they are, and no tag, comment or declaration begun."""
+    text = re.sub(r"\s*[\r\n]\s*", " ", str(content))
+    text = re.sub(r"(\\*)\|", lambda bar: bar[0] if len(bar[1]) % 2 else f"{bar[1]}\\|", text)
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text)
 
 
 def checked(what: str, left: Any, right: Any = None, atol: float = 1e-12) -> None:

@@ -1,6 +1,8 @@
 """Who may import whom: the algorithm in the hall knows no wing but the one with the arrays."""
 
 import ast
+import importlib.util
+import re
 from pathlib import Path
 
 import pytest
@@ -63,3 +65,21 @@ def test_the_arrays_know_nothing_of_the_hall_but_its_errors() -> None:
 
 def test_the_hall_is_small_enough_to_be_read() -> None:
     assert len(list(PACKAGE.glob("*.py"))) <= 16
+
+
+def test_the_drawings_of_the_book_show_every_arrow_and_no_other() -> None:
+    spec = importlib.util.spec_from_file_location("rooms", PACKAGE.parent / "book" / "extensions" / "rooms.py")
+    assert spec
+    assert spec.loader
+    rooms = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(rooms)
+    found = {(room(path.relative_to(PACKAGE).with_suffix("").parts), room(parts)) for path in FILES
+             for parts in imported(path)}  # fmt: skip
+    drawn = rooms.between(rooms.wing, lambda module: True)
+    errors = {"errors": "hall"}
+    arrows = {(errors.get(one, one), errors.get(to, to)) for one, targets in drawn.items() for to in targets}
+    assert {(one, to) for one, to in arrows if one != to} == {(one, to) for one, to in found if one != to}
+    assert drawn["backend"] == {"errors"}
+    picture = rooms.draw(drawn, "The rooms")  # a circle would end in a RecursionError
+    assert picture.count("marker-end") == sum(map(len, drawn.values()))
+    assert set(re.findall(r">(\w+)</text>", picture)) == drawn.keys() == MAY_KNOW.keys() | {"errors"}

@@ -46,16 +46,24 @@ def digits():
     return noisy_prototypes(400, 200, (28, 28), noise=0.3)
 
 
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory, digits):
+    """Those digits as an embedded set, written once."""
+    path = tmp_path_factory.mktemp("embedded") / "digits.npz"
+    images = np.concatenate([digits.train_images, digits.test_images])
+    data.write_dreamed(path, images, np.append(digits.train_labels, digits.test_labels), n_test=200)
+    return path
+
+
 @pytest.fixture(autouse=True)
-def world(tmp_path, monkeypatch, digits):
+def world(tmp_path, monkeypatch, embedded):
     """A package of its own with another embedded set, and a preset that is over at once; nothing else is at hand."""
     shelf = tmp_path / "package" / "_data"
     shelf.mkdir(parents=True)
     shutil.copy(places.shipped("registry.json"), shelf)
     monkeypatch.setattr(places, "_PACKAGE", shelf.parent)
     monkeypatch.delenv("DBN_LITE_DATA", raising=False)
-    images = np.concatenate([digits.train_images, digits.test_images])
-    data.write_dreamed(shelf / formats.DREAMED, images, np.append(digits.train_labels, digits.test_labels), n_test=200)
+    shutil.copy(embedded, shelf / formats.DREAMED)
     monkeypatch.setitem(presets.PRESETS, "tiny", TINY)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
@@ -192,6 +200,19 @@ def test_evaluate_counts_the_errors(call, random_net, split):
     assert (result["errors"], result["images"]) == (round(percent / 100 * len(labels)), len(labels))
     assert (result["data"], result["split"], result["method"]) == ("dreamed", split, "deterministic")
     assert result["seconds"] >= 0
+
+
+@pytest.mark.parametrize("command", ["evaluate", "train"])
+def test_images_that_look_inverted_are_mentioned_in_one_line(random_net, capsys, monkeypatch, digits, command):
+    inverted = replace(digits, train_images=1 - digits.train_images * 0.2, test_images=1 - digits.test_images * 0.2)
+    more = {"evaluate": [str(random_net)], "train": ["--preset", "tiny", "--out", "run"]}[command]
+    for dataset, lines in ((inverted, 1), (digits, 0)):
+        monkeypatch.setattr(data, "load", lambda name, dataset=dataset: dataset)
+        shutil.rmtree("run", ignore_errors=True)
+        assert cli.main([command, *more, "--json"]) == 0
+        told = capsys.readouterr().err
+        assert told.count("\n") == lines
+        assert ("give 1 - images" in told) == bool(lines)
 
 
 @pytest.mark.parametrize("method", METHODS)

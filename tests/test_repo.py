@@ -130,7 +130,7 @@ def test_citation_cites_the_paper_as_the_bibliography_does() -> None:
 def test_every_page_is_in_the_table_of_contents() -> None:
     contents = yaml.safe_load((ROOT / "_toc.yml").read_text())
     listed = re.findall(r"'(?:file|root)': '([^']+)'", str(contents))
-    pages = [f"book/{p.stem}" for p in (ROOT / "book").iterdir() if p.suffix in {".md", ".ipynb"}]
+    pages = [f"book/{p.stem}" for p in (ROOT / "book").iterdir() if p.suffix in {".md", ".rst", ".ipynb"}]
     assert sorted(listed) == sorted(pages)
 
 

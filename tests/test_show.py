@@ -5,6 +5,7 @@ import linecache
 
 import numpy as np
 import pytest
+from markdown_it import MarkdownIt
 
 from dbn_lite import rbm, show
 from dbn_lite.errors import InputError
@@ -41,6 +42,29 @@ def test_a_table_has_a_row_for_each_row():
     shown = show.table(["claim", "found"], [["a", 1], ["b", 0.5]])
     assert shown.split("\n") == ["| claim | found |", "| --- | --- |", "| a | 1 |", "| b | 0.5 |"]
     assert shown._repr_markdown_() == shown
+
+
+@pytest.mark.parametrize(
+    ("cell", "seen"),
+    [
+        ("<script>alert(1)</script>", "&lt;script&gt;alert(1)&lt;/script&gt;"),
+        ("<img src=x onerror=alert(1)>", "&lt;img src=x onerror=alert(1)&gt;"),
+        ("<!-- from here", "&lt;!-- from here"),
+        ("<?php", "&lt;?php"),
+        ("a\nb\r\nc", "a b c"),
+        ("p(v|h)", "p(v|h)"),
+        (r"already \| so", "already | so"),
+        ("< 0.0001, $a < b$", "&lt; 0.0001, $a &lt; b$"),
+        ("<https://example.org>", "&lt;https://example.org&gt;"),
+        ("`code` and [a link](page)", '<code>code</code> and <a href="page">a link</a>'),
+        (-0.5, "-0.5"),
+    ],
+)
+def test_a_cell_stays_a_cell_and_its_html_is_text(cell, seen):
+    """Rendered by markdown-it, HTML allowed, as notebooks and pages render."""
+    html = MarkdownIt("commonmark", {"html": True}).enable("table").render(show.table(["one", "two"], [[cell, "next"]]))
+    assert html.count("<tr>") == 2
+    assert f"<td>{seen}</td>\n<td>next</td>" in html
 
 
 @pytest.mark.parametrize(

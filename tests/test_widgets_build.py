@@ -2,6 +2,8 @@
 
 import json
 import re
+import resource
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +41,22 @@ def test_a_net_that_is_given_but_cannot_be_read_stops_it(tmp_path: Path) -> None
         figures.build(tmp_path / "dbn", {"net": tmp_path / "broken.npz"}, STARTS)
     with pytest.raises(SystemExit, match=r"none.npz does not exist"):
         figures.main([str(tmp_path / "dbn"), "--net", str(tmp_path / "none.npz")])
+
+
+@pytest.mark.parametrize("place", ["a file", "below a file", "full"])
+def test_a_folder_that_cannot_be_had_is_one_sentence_and_nothing_is_half_written(tmp_path: Path, place: str) -> None:
+    store.save(nets()[0], tmp_path / "own.npz")
+    folder = {"a file": tmp_path / "own.npz", "below a file": tmp_path / "own.npz" / "dbn"}.get(place, tmp_path / "dbn")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if place == "full":  # what a disk without room looks like
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
+    try:
+        with pytest.raises(InputError, match=r"^cannot (make the folder|write) .*; (choose another|free some space)"):
+            figures.build(folder, {"net": tmp_path / "own.npz"}, STARTS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["own.npz"]
 
 
 def test_images_of_bytes_are_shown_as_they_are_and_others_out_of_range_refused() -> None:

@@ -17,9 +17,9 @@ from .random import Random
 
 __all__ = ["NAMES", "Array", "NumPyOps", "Random", "current", "stream", "use"]
 
-Array = Any  # a numpy.ndarray or a cupy.ndarray: whichever the current operations own
+Array = Any  #: a numpy.ndarray or a cupy.ndarray: whichever the current operations own
 
-
+#: what `use` takes
 NAMES = ("auto", "numpy", "cupy", "cupy-tf32")
 _current: Any = None
 

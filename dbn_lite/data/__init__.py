@@ -29,6 +29,7 @@ __all__ = [
     "write_dreamed",
 ]  # fmt: skip
 
+#: what `load` takes
 NAMES = ("auto", "mnist", "dreamed", "usps")
 
 

@@ -1,4 +1,4 @@
-"""What a run was worth, measured once and kept as a file that the book draws from (data/results/*.json)."""
+"""What a run was worth, measured once and kept as a file that the book draws from (`data/results/*.json`)."""
 
 from __future__ import annotations
 

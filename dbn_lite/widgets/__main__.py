@@ -13,6 +13,7 @@ import numpy as np
 
 from dbn_lite import data, places, store
 from dbn_lite.errors import InputError
+from dbn_lite.files import atomic_write, make_folder
 
 from .bundle import pack, script, style
 
@@ -37,9 +38,9 @@ def build(folder: Path, given: dict[str, Path | None], starts: tuple[np.ndarray,
     """Write what the pages load into `folder`; a net neither given nor shipped is left out, and that is said.
 
     `starts`, images (n, 784) and labels (n,), go with each net in place of `examples`. Raises InputError for a net
-    that is there but cannot be read.
+    that is there but cannot be read, and a folder that cannot be made or written to; no file is left half written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     listed = {}
     for name, file in SHIPPED.items():
         try:
@@ -50,11 +51,15 @@ def build(folder: Path, given: dict[str, Path | None], starts: tuple[np.ndarray,
         net = store.load(path)
         starts = starts or examples()
         content = pack(net, *starts)
-        (folder / f"{name}.bin").write_bytes(content)
-        (folder / f"{name}.js").write_text(f'DBN.receive("{name}", "{base64.b64encode(content).decode()}");\n')
+        _write(folder / f"{name}.bin", content)
+        _write(folder / f"{name}.js", f'DBN.receive("{name}", "{base64.b64encode(content).decode()}");\n'.encode())
         listed[name] = {"bytes": len(content), "version": hashlib.sha256(content).hexdigest()[:8]}
-    (folder / "dbn.js").write_text(f"{script()}\nObject.assign(DBN.shipped, {json.dumps(listed)});\n", encoding="utf-8")
-    (folder / "dbn.css").write_text(style(), encoding="utf-8")
+    _write(folder / "dbn.js", f"{script()}\nObject.assign(DBN.shipped, {json.dumps(listed)});\n".encode())
+    _write(folder / "dbn.css", style().encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    atomic_write(path, lambda file: file.write(content))
 
 
 def examples() -> tuple[np.ndarray, np.ndarray]:

@@ -10,6 +10,9 @@ from .row import Row
 
 FREE, GEOMETRY = "permutation-invariant", "unpermuted images"
 EXAMPLES, EPOCHS = "training images", "epochs"
+#: the rows of table 1, in its order
+#:
+#: :meta hide-value:
 ROWS = (
     Row(
         "this-model", FREE, "this model: 784-500-500-2000-10", 1.25, 2006, "hinton2006fast",
