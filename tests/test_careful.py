@@ -90,6 +90,23 @@ def test_a_seed_of_numpy_is_a_seed(call):
         np.testing.assert_array_equal(one, other)
 
 
+class Elsewhere:
+    """As an array on a GPU, or with a gradient: it says itself what to call."""
+
+    dtype, shape = np.dtype("float32"), (5, 6)
+
+    def __array__(self, *given, **more):
+        raise TypeError("call .detach().cpu() first")
+
+
+def test_an_array_that_is_not_numpys_is_refused_with_its_own_words():
+    calls = [rbm.mean_h_from_v, lambda _, a: data.check_images(a), lambda _, a: data.check_labels(a, 5)]
+    calls += [lambda _, a: dbn.predict(small(), a), lambda _, a: rbm.RBM(a, np.zeros(5), np.zeros(6))]
+    for call in calls:
+        with pytest.raises(InputError, match=r"call .detach\(\).cpu\(\) first\); convert"):
+            call(MACHINE, Elsewhere())
+
+
 @pytest.mark.parametrize("value", [2.0, "2", None, True, 0, -1])
 def test_only_whole_numbers_count(value):
     with pytest.raises(InputError, match=r"^epochs is .*; give a whole number of at least 1"):

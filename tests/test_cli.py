@@ -169,6 +169,17 @@ def test_info_takes_any_description(call, meta):
     assert call("info", "net.npz").get("preset") in (None, "by hand")
 
 
+def test_info_tells_the_true_sizes_and_steers_no_terminal(call, capsys):
+    """Whatever somebody wrote into the file beside the net."""
+    store.save(picture_net(), "net.npz", vis=1, weights="none", note="\x1b[31mred")
+    about = call("info", "net.npz")
+    assert (about["vis"], about["weights"]) == (784, 784 * 4 * 2 + 4 * 3 * 2 + 13 * 5)
+    assert cli.main(["info", "net.npz"]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert "[31mred" in out
+
+
 def test_what_the_output_cannot_encode_is_replaced(monkeypatch):
     """Windows redirects to a code page without the arrow of row 6."""
     store.save(picture_net(), "net.npz", preset="2.5 → 2.0")

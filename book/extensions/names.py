@@ -2,7 +2,6 @@
 as it stands.
 """
 
-import re
 import sys
 from typing import Any
 
@@ -25,13 +24,6 @@ def add_names(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines
         lines += ["", f"From here one imports {', '.join(links)}."]
 
 
-def shorten(
-    app: Sphinx, what: str, name: str, thing: Any, options: Any, signature: str | None, returned: str | None
-) -> tuple[str | None, str | None]:
-    """Drop the modules of types that Sphinx marks to be dropped and then shows, as in a class with defaults."""
-    return signature and re.sub(r"~(?:\w+\.)*(?=\w)", "", signature), returned
-
-
 def set_apart(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
     """Set what is indented after a colon, a formula or a command, as it stands: `:` becomes reStructuredText's `::`."""
     for i in range(len(lines) - 2):
@@ -42,5 +34,4 @@ def set_apart(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", add_names)
     app.connect("autodoc-process-docstring", set_apart)
-    app.connect("autodoc-process-signature", shorten)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
