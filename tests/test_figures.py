@@ -383,6 +383,32 @@ def test_a_notebook_shows_live_objects_and_follows_them(browser: Any, tmp_path: 
         visit.close()
 
 
+def test_a_recorded_training_is_scrubbed_and_compared(browser: Any, site: str, folder: Path) -> None:
+    weights = np.random.default_rng(6).integers(-7, 8, (3, 2, 10, 16))  # run, time, unit, pixel
+    nibbles = (weights + 8).astype(np.uint8).reshape(3, -1, 2)
+    names, errors = ("as set", "a rate of 1", "ten hidden units"), [[90.0, 41.25], [80.5, 62.0], [70.0, 12.5]]
+    runs = [
+        {
+            "name": name,
+            "errors": error,
+            "n_shown": 10,
+            "packed": base64.b64encode(bytes(16 * n[:, 0] + n[:, 1])).decode(),
+        }
+        for name, error, n in zip(names, errors, nibbles, strict=True)
+    ]
+    visit = Opened(browser, site, folder, {"training": {"runs": runs, "kept": [0, 20], "every": 20, "shape": [4, 4]}})
+    visit.says("After 20 mini-batches: squared error 41.3 as set, 62.0 with a rate of 1.")
+    visit.choose("Compare with", "ten hidden units")
+    visit.page.get_by_label("After").press("Home")
+    visit.says("After 0 mini-batches: squared error 90.0 as set, 70.0 with ten hidden units.")
+    for label, run in (("as set", 0), ("changed", 2)):
+        colours = pixels(visit, f"Filters, {label}")[2:6, 2:6].reshape(16, 3)  # the first of ten
+        sign = np.sign(colours[:, 2] - colours[:, 0]) * (np.ptp(colours, axis=1) > 2)
+        assert np.array_equal(sign, np.sign(weights[run, 0, 0]))
+    assert visit.complaints == []
+    visit.close()
+
+
 MACHINE = rbm.RBM(NET.vishid, NET.visgenbiases, NET.hidrecbiases)
 
 

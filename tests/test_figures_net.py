@@ -180,7 +180,7 @@ def test_mind_goes_on_in_its_other_memory(browser: Any, site: str, folder: Path)
     visit.press("Step")
     dbn.memory_step(CURED, chain, rng, clamped=True)
     agrees(2, CURED)
-    visit.choose("Memory", "as the paper trains it")
+    visit.choose("Memory", "as it was trained")
     agrees(2, NET)
     visit.close()
 

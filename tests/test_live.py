@@ -1,6 +1,9 @@
 """The panel on which a machine learns: slice by slice, by hand and by itself, the numbers are those of one run."""
 
 import asyncio
+import base64
+import html
+import json
 import re
 from typing import Any
 
@@ -192,13 +195,39 @@ def test_images_outside_the_unit_interval_are_refused(images: np.ndarray) -> Non
         TrainLive(images, **SETTINGS)
 
 
-def test_a_page_says_that_it_runs_in_jupyter_above_stills() -> None:
+def recorded(page: str) -> dict[str, Any]:
+    """What the script of a page is given."""
+    found = re.search(r'data-dbn-widget="training" data-options="([^"]+)"', page)
+    assert found
+    return json.loads(html.unescape(found[1]))
+
+
+def test_a_page_holds_recorded_trainings_to_compare(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TrainLive, "KEPT", (0, 20, 40))
     live = panel()
-    live.advance(40)
+    live.advance(7)
+    before = live.rbm.W.copy()
     data = live._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in data
     page = data["text/html"]
-    assert page.index("runs in Jupyter") < page.index("<img")
-    assert len(re.findall(r'<img src="data:image/webp;base64,UklGR[^"]+" alt="[^"]{20,}">', page)) == 2
-    assert "after 40 mini-batches" in page
-    assert "data-dbn-widget" not in page  # nothing for the script of the page to mount
+    assert re.search(r'<img src="data:image/webp;base64,UklGR[^"]+" alt="[^"]{20,}">', page)
+    given = recorded(page)
+    assert [given[name] for name in ("kept", "every", "shape")] == [[0, 20, 40], 20, [8, 8]]
+    changes = [{}, {"rate": 1.0}, {"n_gibbs": 20}, {"n_hid": 10}]
+    for run, change in zip(given["runs"], changes, strict=True):
+        for i, n in enumerate((0, 20, 40)):
+            machine = learnt(n, **change)
+            h = rbm.mean_h_from_v(machine, IMAGES)
+            error = ((rbm.mean_v_from_h(machine, h) - IMAGES) ** 2).sum(axis=1).mean()
+            assert run["errors"][i] == pytest.approx(error, abs=6e-3)
+            values = np.frombuffer(base64.b64decode(run["packed"]), np.uint8)
+            filters = np.stack([values >> 4, values & 15], axis=1).reshape(3, run["n_shown"], 64)[i].astype(float) - 8
+            largest = np.abs(machine.W.T[: run["n_shown"]]).max(axis=1, keepdims=True)
+            np.testing.assert_allclose(filters / 7, machine.W.T[: run["n_shown"]] / largest, atol=0.072)
+    assert len({run["name"] for run in given["runs"]}) == 4
+    assert (live.n_batches, live.rbm.W.tolist()) == (7, before.tolist())  # the panel itself stays where it was
+
+
+def test_where_python_runs_in_the_browser_nothing_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "emscripten")
+    assert recorded(panel().div())["runs"] == []

@@ -161,7 +161,8 @@ class ExplainingAway(Figure):
     NAME = "explaining"
     CAPTION = (
         "The lowest layer. An earthquake and a truck are rare, and each makes the house jump. It jumps: was it one of "
-        "them, or both? Press a unit to observe it on, off or not at all; drag a weight or a bias up or down."
+        "them, or both? Press a unit to observe it on, off or not at all (a bold ring: observed); drag a weight or a "
+        "bias up or down. Blue lines are positive weights, red ones negative; the wider, the larger."
     )
 
     def __init__(self, **options: Any):

@@ -47,7 +47,7 @@ Object.assign(DBN, (() => {
   function chart(fig, label, { kinds, y, x = "", names = null, places = 3, drag = null, shade = null, height = 150, into }) {
     const all = Object.keys(kinds), ink = all.map((name) => `var(--dbn-${kinds[name]})`), [left, right, top] = [44, 346, 20];
     const bottom = top + height, plot = h("g"), grips = h("g");
-    const svg = h("svg", { viewBox: `0 0 360 ${bottom + 36}`, role: drag ? "group" : "img", "font-size": 12 }, plot, grips);
+    const svg = h("svg", { viewBox: `0 0 360 ${bottom + 36}`, role: drag ? "group" : "img", "font-size": 13 }, plot, grips);
     const swatch = (k) => h("i", names ? { style: `background: ${ink[k]}` }
       : { class: "dbn-line", style: `border-top: 3px ${["solid", "dashed", "dotted"][k]} ${ink[k]}` });
     const key = all.length > 1 ? h("span", { class: "dbn-key" }, all.map((name, k) => h("span", {}, swatch(k), ` ${name}`))) : "";

@@ -15,7 +15,7 @@ DBN.figure("draw", {
     const chances = fig.bars("Probability of each label", names, part("Probability"));
     const costs = fig.bars("Free energy with each label", names,
       { kind: "energy", ...part("Free energy (nats), longer for lower") });
-    const time = DBN.reading("Gibbs iterations of the memory since the drawing", fig.stage);
+    const time = DBN.reading("since the drawing, in Gibbs iterations of the memory", fig.stage);
     const strip = fig.pictures("Dreams", { shape, size: 2, ...part("What it dreams next", fig.stage) });
 
     /** Back to the drawing: a dream starts from the sampled states of its up-pass, with no label preferred. */

@@ -19,7 +19,7 @@ DBN.figure("explaining", {
     const competition = DBN.reading("nats: how far the causes compete, log P(both) P(neither) / P(quake) P(truck)", right);
     const belief = DBN.belief(fig, "Belief in the causes", "best factorial Q", right);
     const table = h("table");
-    fig.card("Posterior P, from prior × likelihood", right, table);
+    fig.card("Posterior P, from prior × likelihood", picture, table);
     fig.choice("Numbers", [["paper", "the paper's, figure 2"], ["book", "milder, as in chapter 2"]], "paper", (name) => {
       net = name === "paper" ? paper() : night.machine();
       fig.redraw();

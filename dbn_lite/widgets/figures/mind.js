@@ -9,7 +9,7 @@ DBN.figure("mind", {
     const ink = (page) => page.reduce((sum, x) => sum + x, 0), n = shape[0] * shape[1]; // a page is faint with less of it than
     const least = images ? Math.min(...Array.from({ length: images.length / n }, (_, i) =>
       ink(images.subarray(i * n, (i + 1) * n)) / 255)) : 0; // any image that came with the net
-    const time = DBN.reading("Gibbs iterations", fig.stage);
+    const time = DBN.reading("so far, in Gibbs iterations", fig.stage);
     const nPen = nVis - nLabels, row = DBN.set(fig.row(), { class: "dbn-row dbn-chains" });
     const cards = Array.from({ length: nLabels }, (_, i) => {
       const into = fig.card("", row), facts = DBN.h("span");
@@ -45,7 +45,7 @@ DBN.figure("mind", {
     const player = fig.player({ step, reset, rate: () => Number(rate.value) }), again = () => player.reset();
     const rate = fig.slider("Iterations a second", { min: 1, max: 60, value: 30 });
     const held = fig.toggle("Labels clamped", true, clamp);
-    const two = [["net", "as the paper trains it"], ["cured", "after its cure"]], use = (name) => { which = name; fig.redraw(); };
+    const two = [["net", "as it was trained"], ["cured", "after its cure"]], use = (name) => { which = name; fig.redraw(); };
     if (fig.live ? fig.options.cured : DBN.shipped.cured) fig.chooseNet("Memory", two, use);
     const own = [...(labels ? [["each", "one of each"]] : []), ["drawing", "your drawing"]];
     const start = DBN.starts(fig, net(), own, "noise", again), seed = fig.seed(again);
