@@ -163,11 +163,11 @@ def down_pass(net: Net, pen: Array, rng: backend.Random | int) -> Array:
     """
     ops, rng = backend.current(), backend.stream(rng, "sample")
     above = ops.asarray(pen)
+    if not net.layers:
+        return above.copy()  # the chain moves on
     for layer in reversed(net.layers[1:]):
         above = ops.sample(above @ layer.down, layer.down_bias, rng)
-    for last in net.layers[:1]:
-        return ops.logistic(above @ last.down, last.down_bias)
-    return above.copy()
+    return ops.logistic(above @ net.layers[0].down, net.layers[0].down_bias)
 
 
 def label_free_energies(net: Net, pen: Array) -> Array:

@@ -19,6 +19,7 @@ from dbn_lite.errors import InputError
 from dbn_lite.paper import runs, table1
 from dbn_lite.paper.table1 import ROWS, Job, Outcome, Row, command, neighbours, record
 from dbn_lite.paper.table1.pieces import Pieces
+from dbn_lite.paper.table1.rows import BESIDE
 
 ROOT = Path(__file__).parents[1]
 PAPER = [1.25, 1.4, 1.51, 1.53, 2.95, 2.8, 3.1, 4.0, 4.4, 0.4, 0.56, 0.63, 0.8, 0.95]
@@ -51,7 +52,7 @@ def test_the_rows_are_the_papers_in_its_order():
 
 def test_every_source_is_in_the_bibliography():
     entries = parse_file(str(ROOT / "book" / "references.bib")).entries
-    for row in ROWS:
+    for row in ROWS + BESIDE:
         assert int(entries[row.source].fields["year"]) == row.year, row.name
 
 
@@ -144,6 +145,25 @@ def test_the_recorded_errors_are_those_of_the_predictions_on_mnist():
             guess = kept[line["name"]]
             wrong = np.flatnonzero((guess != labels) & (guess != 255)).tolist()
             assert wrong == line["wrong"], line["name"]
+
+
+def test_what_was_recorded_beside_the_table_agrees_with_its_predictions():
+    for row in BESIDE:
+        path = RECORDED.with_name(f"{row.name}.json")
+        if not path.exists():
+            pytest.skip(f"{row.name} is not recorded")
+        (line,) = record.read(path)
+        with np.load(path.with_name(f"{row.name}-predictions.npz")) as kept:
+            guess = kept[row.name]
+        assert (line["name"], line["data"], line["size"]) == (row.name, "mnist", row.size)
+        assert (guess.dtype, guess.shape) == (np.uint8, (10000,))
+        assert line["repeats"][0] == line["errors"] == len(line["wrong"])
+        assert line["error"] == pytest.approx(np.mean(line["repeats"]) / 100, abs=1e-3)
+        try:
+            labels = data.load("mnist").test_labels
+        except data.NotFetchedError:
+            continue
+        assert np.flatnonzero(guess != labels).tolist() == line["wrong"]
 
 
 # ---- This model's row

@@ -118,9 +118,9 @@ def test_gaussian_contrastive_divergence_tends_to_the_slope_of_the_likelihood(ga
 def test_gaussian_units_below_a_net_that_reads(gaussian, features):
     labels, test = features["labels"], features["test"]
     assert np.mean(dbn_lite.predict(gaussian["rest"], gaussian["above"][test]) != labels[test]) < 0.15
-    standard, first = gaussian["standard"][test], gaussian["first"]
-    back = first.vis_bias + gaussian["hidden"](first, standard) @ first.W.T
-    assert ((back - standard) ** 2).mean() < 0.5 * (standard**2).mean()  # half of the variance at least is kept
+    scaled, first = gaussian["scaled"][test], gaussian["first"]
+    back = first.vis_bias + gaussian["hidden"](first, scaled) @ first.W.T
+    assert ((back - scaled) ** 2).mean() < 0.5 * (scaled**2).mean()  # half of the variance at least is kept
     assert gaussian["seen"].shape == (10, 64)
     three = features["images"][labels == 3].mean(axis=0)
     others = [features["images"][labels == k].mean(axis=0) for k in range(10) if k != 3]

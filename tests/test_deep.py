@@ -1,6 +1,7 @@
 """Nets of any depth against the paper's own code, plain loops, and sums over every state of tiny ones."""
 
 import itertools
+import subprocess
 import sys
 
 import numpy as np
@@ -485,6 +486,15 @@ def test_features_of_the_papers_net():
     np.testing.assert_allclose(dbn_lite.features(paper, images, 1), hid, atol=1e-6)
     np.testing.assert_allclose(dbn_lite.features(paper, images, 2), dbn.up_pass(paper, images), atol=1e-6)
     assert [dbn_lite.features(paper, images, layer).shape[1] for layer in (1, 2, 3)] == [HID, PEN, TOP]
+
+
+def test_what_is_needed_comes_with_one_import_and_only_when_it_is_asked_for():
+    code = (
+        "import sys, dbn_lite; assert 'numpy' not in sys.modules; "
+        "dbn_lite.features, dbn_lite.deep.greedy, dbn_lite.train.Run, dbn_lite.data.load, dbn_lite.presets.PRESETS; "
+        "assert not {'torch', 'sklearn'} & sys.modules.keys(); assert {'deep', 'features'} <= set(dir(dbn_lite))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_one_line_each():
