@@ -30,7 +30,6 @@ COMMANDS = {  # name: (the module that has its options, what it does)
     "reproduce": ("paper.commands", "the scoreboard: the paper's numbers beside ours, and figures 6 to 9"),
     "experiment": ("paper.commands", "an experiment of section 6 that takes hours; it can be resumed"),
     "dreams": ("paper.commands", "how well a net dreams: faint, right or another digit, from three starts"),
-    "cure": ("paper.commands", "teach a net that dreams of empty pages to stay at digits (chapter 7)"),
     "bench": ("paper.commands", "seconds a mini-batch, as a ratio to the matrix products alone"),
     "table1": ("paper.commands", "table 1 of the paper: all rows as recorded, or some run again"),
     "info": ("cli", "what a net is and where it comes from"),

@@ -1,7 +1,7 @@
 """A page with nothing but live figures, for tests and for the eye.
 
 python tests/figure_page.py NAME OUT.png [--dark] [--width 390] [--net NET.npz] [--greedy NET.npz]
-    [--cured NET.npz] [--do SCRIPT]
+    [--dream NET.npz] [--do SCRIPT]
 takes a picture of one figure; SCRIPT is JavaScript to run in the page before, with `root` the figure's element.
 """
 
@@ -54,11 +54,11 @@ def main() -> None:
     parser.add_argument("--options", type=json.loads, default={})
     parser.add_argument("--net", type=Path)
     parser.add_argument("--greedy", type=Path)
-    parser.add_argument("--cured", type=Path)
+    parser.add_argument("--dream", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, launched() as browser:
         theme = "dark" if options.dark else "light"
-        nets = {"net": options.net, "greedy": options.greedy, "cured": options.cured}
+        nets = {"net": options.net, "greedy": options.greedy, "dream": options.dream}
         build(Path(folder, "dbn"), nets)
         url = write(Path(folder), {options.name: options.options}, theme).as_uri()
         page = browser.new_page(viewport={"width": options.width, "height": 900})

@@ -74,7 +74,7 @@ def test_the_display_of_a_notebook_breaks_nothing(tmp_path, display):
 def test_an_odd_environment_breaks_nothing(tmp_path, odd):
     run("train", "--preset", "smoke", "--data", "cifar", "--out", tmp_path / "run", env=odd, code=2)
     assert run("train", "--help", env=odd).stdout
-    told = run("cure", tmp_path / "none.npz", "--out", tmp_path / "x.npz", env=odd, code=2).stderr
+    told = run("dreams", tmp_path / "none.npz", env=odd, code=2).stderr
     assert told == f"dbn-lite: {tmp_path / 'none.npz'} does not exist; give the path of an .npz file.\n"
 
 

@@ -35,7 +35,7 @@ from dbn_lite import cli, data, dbn, places, plot, presets, store, train
 from dbn_lite.data import dreamed, formats, sources
 from dbn_lite.dbn import METHODS
 from dbn_lite.errors import InputError
-from dbn_lite.paper import cure, figures, record, scoreboard
+from dbn_lite.paper import figures, record, scoreboard
 from dbn_lite.study import dreams
 
 TINY = preset(*greedy(4), up_down(2), layers=(40, 30, 60), batch_size=20)
@@ -314,13 +314,13 @@ def test_a_thousand_images_are_one_picture_in_the_time_of_its_pixels(call, monke
 
 
 def test_output_is_tested_before_the_work(refused, monkeypatch):
-    """By generate, cure, dream and reproduce; and no input is written over, whatever it is called."""
+    """By generate, dream and reproduce; and no input is written over, whatever it is called."""
     store.save(picture_net(), "net.npz")
     os.symlink("net.npz", "link.npz")
     Path("file").write_bytes(b"")
-    for module, work in ((dbn, "generate"), (dreamed, "_readable_dreams"), (cure, "cure"), (scoreboard, "measure")):
+    for module, work in ((dbn, "generate"), (dreamed, "_readable_dreams"), (scoreboard, "measure")):
         monkeypatch.setattr(module, work, None)
-    for argv in ("generate net.npz", "cure net.npz --data dreamed", "data dream net.npz"):
+    for argv in ("generate net.npz", "data dream net.npz"):
         assert "missing/x.png: the folder missing does not exist" in refused(*argv.split(), "--out", "missing/x.png")
         for out in ("net.npz", "link.npz", os.path.abspath("net.npz")):
             assert "is what is read; name another file to write to" in refused(*argv.split(), "--out", out)
@@ -340,11 +340,11 @@ def test_more_images_than_a_picture_holds_are_refused_before_any_is_made(refused
         )
 
 
-@pytest.mark.parametrize("command", ["info", "evaluate", "cure"])
+@pytest.mark.parametrize("command", ["info", "evaluate"])
 @pytest.mark.parametrize("seed", ["x", -1, None, 1.5, [1]])
 def test_a_net_whose_seed_is_none_is_refused_by_all(refused, command, seed):
     store.save(picture_net(), "net.npz", seed=seed)
-    more = {"info": [], "evaluate": ["--data", "dreamed"], "cure": ["--data", "dreamed", "--out", "x.npz"]}[command]
+    more = {"info": [], "evaluate": ["--data", "dreamed"]}[command]
     sentence = refused(command, "net.npz", *more)
     assert f"its description.seed is {seed!r}, not a whole number of at least 0; train it" in sentence
 
@@ -480,20 +480,6 @@ def test_experiments_go_on_from_a_run_and_leave_their_record(call, monkeypatch):
     assert len(json.loads(Path("left/left-running.json").read_text())["rows"]) == 2
 
 
-def test_cure_writes_another_net_beside_the_one_it_is_given(call, monkeypatch):
-    whole = cure.cure
-    monkeypatch.setattr(cure, "cure", lambda *given, **more: whole(*given, n_batches=20, **more))
-    call("train", "--preset", "tiny", "--data", "dreamed", "--seed", 2, "--out", "run")
-    result = call("cure", "run/net.npz", "--data", "dreamed", "--out", "cured.npz")
-    assert result == {"written": "cured.npz", "data": "dreamed", "mini_batches": 880, "seed": 2}  # the seed is its own
-    about, before = meta_of("cured.npz"), meta_of("run/net.npz")
-    assert about.pop("cure") == {"data": "dreamed", "mini_batches": 880, "seed": 2}
-    figures = ("last_epoch", "best_validation_error", "seconds")  # they were the other net's
-    assert about == {name: value for name, value in before.items() if name not in figures}
-    assert call("cure", "cured.npz", "--data", "dreamed", "--out", "twice.npz")["seed"] == before["seed"]
-    assert any((a != arrays_of("run/net.npz")[name]).any() for name, a in arrays_of("cured.npz").items())
-
-
 def test_the_command_is_installed_under_its_name():
     (entry,) = importlib.metadata.entry_points(group="console_scripts", name="dbn-lite")
     assert entry.load() is cli.main
@@ -590,8 +576,6 @@ def test_ctrl_c_while_training_says_how_to_go_on(call, monkeypatch, capsys, tmp_
         ("experiment left-running a --data dreamed --epochs 0 --out k", "0 epochs are nothing to run; ask for at"),
         ("data dream broken.npz", "broken.npz is not an .npz file of plain arrays"),
         ("data dream net.npz --out missing/x.npz", "cannot write missing/x.npz: the folder missing does not exist"),
-        ("cure small.npz --data dreamed --out x.npz", "a net of 256 pixels and 10 labels does not fit dreamed; choose"),
-        ("cure net.npz --data dreamed --out missing/x.npz", "cannot write missing/x.npz: the folder missing does not"),
         ("bench --out missing/x.json", "cannot write missing/x.json: the folder missing does not exist; make it"),
         ("data dream", "does not exist; give the path of an .npz file"),
         ("data dream net.npz --seed -1", "the seed is -1"),

@@ -39,15 +39,15 @@ def small_net(seed: int, tied: bool) -> dbn.DBN:
     return dbn.from_arrays({name: a.astype(np.float16).astype(np.float32) for name, a in arrays.items()})
 
 
-NET, GREEDY, CURED = small_net(1, tied=False), small_net(2, tied=True), small_net(5, tied=False)
+NET, GREEDY, DREAM = small_net(1, tied=False), small_net(2, tied=True), small_net(5, tied=False)
 IMAGES = np.random.default_rng(3).integers(0, 256, (20, 784)) * (np.random.default_rng(4).random((20, 784)) < 0.2)
 IMAGES, LABELS = (IMAGES / 255).astype(np.float32), np.arange(20) // 2
 
 
 def lay_out(site: Path) -> Path:
     """A site with the figures on the small nets."""
-    nets = {name: site.parent / f"{name}.npz" for name in ("net", "greedy", "cured")}
-    for net, path in zip((NET, GREEDY, CURED), nets.values(), strict=True):
+    nets = {name: site.parent / f"{name}.npz" for name in ("net", "greedy", "dream")}
+    for net, path in zip((NET, GREEDY, DREAM), nets.values(), strict=True):
         store.save(net, path)
     build(site / "dbn", nets, (IMAGES, LABELS))
     return site

@@ -9,7 +9,7 @@ import literal
 import numpy as np
 import pytest
 from test_figures import (
-    CURED,
+    DREAM,
     GREEDY,
     IMAGES,
     LABELS,
@@ -111,13 +111,13 @@ def test_mind_runs_the_chains_of_the_library(browser: Any, site: str, folder: Pa
     visit = Opened(browser, site, folder, "mind")
     visit.type("Seed", 2)
     rngs = [Replayed(visit, 200 + i) for i in range(10)]
-    chains = [dbn.start_from_noise(NET, i, 1, rng) for i, rng in enumerate(rngs)]
+    chains = [dbn.start_from_noise(DREAM, i, 1, rng) for i, rng in enumerate(rngs)]
     for t in range(4):
         visit.says(counted(t))
         for i in (0, 7):
-            view = dbn.down_pass(NET, chains[i][:, :40], Replayed(visit, 2_000_000 + 100 * t + i))[0]
+            view = dbn.down_pass(DREAM, chains[i][:, :40], Replayed(visit, 2_000_000 + 100 * t + i))[0]
             assert np.abs(visit.activity(f"What it has in mind, chain {i}") - view).max() < 0.006
-            energies = dbn.label_free_energies(NET, chains[i][:, :40])[0]
+            energies = dbn.label_free_energies(DREAM, chains[i][:, :40])[0]
             p = np.exp(energies.min() - energies) / np.exp(energies.min() - energies).sum()
             assert np.abs(visit.activity(f"Probability of each label, chain {i}") - p).max() < 0.006
             said = visit.text(f".dbn-chains .dbn-card:nth-child({i + 1})")
@@ -128,7 +128,7 @@ def test_mind_runs_the_chains_of_the_library(browser: Any, site: str, folder: Pa
         if t == 2:
             visit.page.get_by_label("Labels clamped").uncheck()
         visit.press("Step")
-        states = [dbn.memory_step(NET, chain, rng, clamped=t < 2) for chain, rng in zip(chains, rngs, strict=True)]
+        states = [dbn.memory_step(DREAM, chain, rng, clamped=t < 2) for chain, rng in zip(chains, rngs, strict=True)]
         for i in (0, 9):
             np.testing.assert_array_equal(visit.activity(f"Top memory, chain {i}")[:70].round(), states[i][0])
     visit.close()
@@ -138,9 +138,9 @@ def test_mind_starts_free_from_images_and_drawings(browser: Any, site: str, fold
     visit = Opened(browser, site, folder, "mind")
 
     def agrees(image: np.ndarray, i: int, start: np.ndarray) -> None:
-        penlab = np.concatenate([dbn.up_pass(NET, image[None], Replayed(visit, i)), start[None]], axis=1)
+        penlab = np.concatenate([dbn.up_pass(DREAM, image[None], Replayed(visit, i)), start[None]], axis=1)
         said = numbers(visit.text(f".dbn-chains .dbn-card:nth-child({i + 1})"))[0]
-        assert said == pytest.approx(rbm.free_energy(NET.top, np.float32(penlab))[0], abs=0.06)
+        assert said == pytest.approx(rbm.free_energy(DREAM.top, np.float32(penlab))[0], abs=0.06)
 
     visit.choose("Start from", "one of each")
     agrees(IMAGES[6], 3, np.eye(10)[3])
@@ -160,7 +160,7 @@ def test_mind_goes_on_in_its_other_memory(browser: Any, site: str, folder: Path)
     visit, asked = Opened(browser, site, folder, "mind"), []
     visit.page.on("request", lambda request: asked.append(Path(request.url.split("?")[0]).name))
     rng = Replayed(visit, 3)
-    chain = dbn.start_from_noise(NET, 3, 1, rng)
+    chain = dbn.start_from_noise(DREAM, 3, 1, rng)
 
     def agrees(t: int, net: dbn.DBN) -> None:
         visit.says(counted(t))
@@ -170,44 +170,44 @@ def test_mind_goes_on_in_its_other_memory(browser: Any, site: str, folder: Path)
         assert numbers(visit.text(".dbn-chains .dbn-card:nth-child(4)"))[0] == pytest.approx(energy, abs=0.06)
 
     visit.press("Step")
-    dbn.memory_step(NET, chain, rng, clamped=True)
+    dbn.memory_step(DREAM, chain, rng, clamped=True)
+    agrees(1, DREAM)
+    with visit.page.expect_response("**/net.bin*"):
+        visit.choose("Memory", "as in the paper")
+    visit.says("1 iteration, trained as in the paper.")
+    assert asked == ["net.bin"]  # not before it is asked for
     agrees(1, NET)
-    with visit.page.expect_response("**/cured.bin*"):
-        visit.choose("Memory", "after its cure")
-    visit.says("1 iteration, cured.")
-    assert asked == ["cured.bin"]  # not before it is asked for
-    agrees(1, CURED)
     visit.press("Step")
-    dbn.memory_step(CURED, chain, rng, clamped=True)
-    agrees(2, CURED)
-    visit.choose("Memory", "as it was trained")
+    dbn.memory_step(NET, chain, rng, clamped=True)
     agrees(2, NET)
+    visit.choose("Memory", "chains wandered")
+    agrees(2, DREAM)
     visit.close()
 
 
 def test_a_memory_that_does_not_load_is_said(browser: Any, site: str, folder: Path) -> None:
-    visit, memory = Opened(browser, site, folder, "mind"), "select:has(option[value=cured])"
-    visit.page.route("**/cured.bin*", lambda route: route.abort())
-    visit.choose("Memory", "after its cure")
+    visit, memory = Opened(browser, site, folder, "mind"), "select:has(option[value=dream])"
+    visit.page.route("**/net.bin*", lambda route: route.abort())
+    visit.choose("Memory", "as in the paper")
     visit.says("The weights could not be loaded")
-    assert visit.page.locator(memory).input_value() == "net"
+    assert visit.page.locator(memory).input_value() == "dream"
     visit.press("Step")
     visit.says("1 iteration. The states")
     visit.says("The weights could not be loaded")  # still, for it was said in passing
-    visit.page.unroute("**/cured.bin*")
+    visit.page.unroute("**/net.bin*")
     held: list[Any] = []
-    visit.page.route("**/cured.bin*", lambda route: held.append(route))
-    with visit.page.expect_request("**/cured.bin*"):
-        visit.page.locator(memory).select_option("cured")
-    visit.page.locator(memory).select_option("net")  # before the other has come
+    visit.page.route("**/net.bin*", lambda route: held.append(route))
+    with visit.page.expect_request("**/net.bin*"):
+        visit.page.locator(memory).select_option("net")
+    visit.page.locator(memory).select_option("dream")  # before the other has come
     visit.settle()
     held.pop().continue_()
-    visit.page.wait_for_function("DBN.arrived.cured")
+    visit.page.wait_for_function("DBN.arrived.net")
     visit.settle()
-    assert "cured" not in visit.text(".dbn-status")
+    assert "paper" not in visit.text(".dbn-status")
     assert "could not" not in visit.text(".dbn-status")
-    visit.choose("Memory", "after its cure")
-    visit.says("1 iteration, cured.")
+    visit.choose("Memory", "as in the paper")
+    visit.says("1 iteration, trained as in the paper.")
     visit.close()
 
 
@@ -269,12 +269,12 @@ def test_draw_reads_and_dreams_as_the_library(browser: Any, site: str, folder: P
     reads_as(visit, ink(visit))
 
     rng, image = Replayed(visit, 0), np.float32(as_mnist_was_made(ink(visit))).reshape(1, 784)
-    penlab = np.concatenate([dbn.up_pass(NET, image, rng), np.full((1, 10), 0.1, np.float32)], axis=1)
+    penlab = np.concatenate([dbn.up_pass(DREAM, image, rng), np.full((1, 10), 0.1, np.float32)], axis=1)
     for t in (1, 2, 3):
         visit.press("Step")
-        dbn.memory_step(NET, penlab, rng)
+        dbn.memory_step(DREAM, penlab, rng)
         visit.says(f"{counted(t)} on, its label is {penlab[0, 40:].argmax()}.")
-        left, dream = 2 + 30 * (t - 1), dbn.down_pass(NET, penlab[:, :40], Replayed(visit, t))[0]
+        left, dream = 2 + 30 * (t - 1), dbn.down_pass(DREAM, penlab[:, :40], Replayed(visit, t))[0]
         found = 1 - pixels(visit, "Dreams")[2:30, left : left + 28, 0] / PAPER
         assert np.abs(found.ravel() - dream).max() < 0.006
     visit.press("Clear")
@@ -345,7 +345,7 @@ def test_live_nets_need_no_images(browser: Any, tmp_path: Path, figure: Any) -> 
         visit.page.evaluate("begin", {name: getattr(widget, name) for name in ("figure", "caption", "options")})
         said = []
         for net in (GREEDY, NET):
-            widget.models["net"] = net
+            widget.models[figure.MODEL] = net
             if said:
                 widget.refresh()
             deliver(visit, sent)

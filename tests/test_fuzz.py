@@ -50,7 +50,6 @@ COMMANDS = {
     "generate": (NAMES, ["--label", "--n", "--steps", "--seed", "--out"]),
     "reproduce": ([], ["--out", "--runs", "--data"]),
     "experiment": (["k-effect", "left-running", "fading", "none"], ["--data", "--epochs", "--out"]),
-    "cure": (NAMES, ["--data", "--out"]),
     "table1": (["knn-l2-60k", "online", "none"], ["--data", "--seed", "--size", "--state", "--out"]),
     "info": (NAMES, []),
     "fly": (NAMES, ["--out"]),
@@ -91,8 +90,6 @@ def world(tmp_path, monkeypatch):
     monkeypatch.setattr(figures, "PICTURES", {})
     for setting, value in {"LAYERS": (5, 5, 5), "GREEDY_EPOCHS": 1, "UP_DOWN_EPOCHS": 1, "AFTER": 1}.items():
         monkeypatch.setattr(f"dbn_lite.paper.fading.{setting}", value)
-    monkeypatch.setattr("dbn_lite.paper.cure.N_BATCHES", 2)
-    monkeypatch.setattr("dbn_lite.paper.cure.cure.__defaults__", (0, 2, True))
     train.Run(PAPER, data.load("dreamed"), 0, "run").train(progress=False)
     for name in ("net.npz", "link.npz"):
         shutil.copy("run/net.npz", name)
@@ -274,7 +271,6 @@ def test_any_file_that_is_spoilt_is_refused_or_makes_no_difference(world, part):
         elif kind == "net":
             path = Path(shutil.copy("net.npz", "s/net.npz"))
             argv = rng.choice([["info"], ["evaluate", "--data", "dreamed", "--split", "validation"],
-                               ["cure", "--data", "dreamed", "--out", "s/c.npz"],
                                ["generate", "--steps", "1", "--n", "1", "--out", "s/x.png"]])  # fmt: skip
             argv = [*argv, "s/net.npz"]
         elif kind == "table":

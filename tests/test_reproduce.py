@@ -375,9 +375,12 @@ def test_the_net_to_ship_is_chosen_by_validation_among_the_finished():
 
 
 def test_the_nets_that_ship_are_of_the_run_that_the_rule_names():
-    named = runs.chosen(runs.recorded_runs(runs.results_folder()))["seed"]
-    nets = [store.shipped(), *map(places.shipped, ("trained/greedy.npz", "trained/cured.npz"))]
-    assert [store.read_meta(path)["seed"] for path in nets] == [named] * 3
+    recorded = {name: runs.recorded_runs(runs.results_folder(), preset=name) for name in runs.PROTOCOLS}
+    named = runs.chosen(recorded["paper"])["seed"]
+    nets = [store.shipped(), places.shipped("trained/greedy.npz")]
+    assert [store.read_meta(path)["seed"] for path in nets] == [named] * 2
+    about = store.read_meta(places.shipped("trained/dream.npz"))
+    assert (about["preset"]["name"], about["seed"]) == ("dream", runs.chosen(recorded["dream"])["seed"])
     dreamed_by = store.load_arrays(places.shipped(formats.DREAMED))[1]["net"]
     assert dreamed_by["seed"] == named
 

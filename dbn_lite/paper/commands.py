@@ -52,14 +52,6 @@ def add_dreams(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
 
 
-def add_cure(parser: argparse.ArgumentParser) -> None:
-    """Add its options."""
-    parser.set_defaults(command=_cure)
-    parser.add_argument("net", metavar="NET.npz")
-    parser.add_argument("--data", default="auto", help=SETS)
-    parser.add_argument("--out", type=Path, required=True, metavar="CURED.npz")
-
-
 def add_bench(parser: argparse.ArgumentParser) -> None:
     """Add its options."""
     parser.set_defaults(command=_bench)
@@ -143,20 +135,6 @@ def _dreams(a: argparse.Namespace) -> dict[str, Any]:
         f"of {r['dreams']}; spread {r['spread']}, nearest training image {r['nearest']} of a test image's"
         for r in rows
     }
-
-
-def _cure(a: argparse.Namespace) -> dict[str, Any]:
-    from .. import provenance
-    from .cure import N_BATCHES, cure
-
-    net, before, dataset = store.load(a.net), store.read_meta(a.net), data.load(a.data)
-    expect_writable(a.out, a.net)
-    seed = before.get("seed", 0)  # its own: the mini-batches of its first stages
-    about = {"data": dataset.name, "mini_batches": N_BATCHES, "seed": seed}
-    kept = {name: before[name] for name in ("preset", "seed", "data", "backend") if name in before}
-    cured = cure(net, dataset, seed, progress=not a.json)
-    store.save(cured, a.out, **kept, versions=provenance.versions(), cure=about)
-    return {"written": str(a.out), **about}
 
 
 def _bench(a: argparse.Namespace) -> dict[str, Any]:

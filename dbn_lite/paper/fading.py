@@ -29,7 +29,7 @@ from . import record
 
 LAYERS, BATCH = (500, 500, 2000), 100
 RATE, DECAYS = 0.1, (2e-4, 2e-4, 5e-4)  # of greedy learning
-GREEDY_EPOCHS, UP_DOWN_EPOCHS, LOOK_EVERY = 12, 20, 10
+GREEDY_EPOCHS, UP_DOWN_EPOCHS, LOOK_EVERY = 12, 10, 10
 AFTER = 1000  # Gibbs iterations of the dreams that are counted
 OF_FADING = {"settings": {"data": TEXT, "seed": count()}, "rows": [{"arm": TEXT, "epochs": count()}]}
 
@@ -146,7 +146,7 @@ def fading(
 ) -> dict[str, Any]:
     """Train every arm, greedily and by up-down; count how its dreams fade, in `out`/fading.json.
 
-    A row for each arm after greedy learning and every ten epochs of up-down. Called again, it goes on with the arms
+    A row for each arm after greedy learning and every so many epochs of up-down. Called again, it goes on with the arms
     that are not recorded yet. Raises InputError for a record of another seed or other data.
     """
     expect_folder(out)

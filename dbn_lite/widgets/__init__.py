@@ -313,12 +313,14 @@ class WakeSleep(Figure):
 class _OfNet(Figure):
     """A figure of one whole net, with images of its kind for the reader to start from."""
 
+    MODEL: ClassVar[str] = "net"  # what its script calls the net, and the build the one that ships
+
     def __init__(self, net: DBN, images: np.ndarray | None = None, labels: np.ndarray | None = None, **options: Any):
         """`images` (n, n_vis) in [0, 1], and their `labels`, are what the figure may start from besides coin flips."""
-        super().__init__({"net": net}, images=images, labels=labels, **options)
+        super().__init__({self.MODEL: net}, images=images, labels=labels, **options)
 
     def _net(self) -> DBN:
-        net = self.models["net"]
+        net = self.models[self.MODEL]
         assert isinstance(net, DBN)
         return net
 
@@ -352,10 +354,12 @@ class UpDown(_OfNet):
 class Mind(_OfNet):
     """Ten chains of a net's top memory side by side, labels clamped or free: what each has in mind.
 
-    With `cured`, another net of the same sizes, the chains can go on in that one's memory from where they stand.
+    In a built page it is the net of the preset `dream`. With `other`, another net of the same sizes, there that of the
+    preset `paper`, the chains can go on in that one's memory from where they stand.
     """
 
     NAME = "mind"
+    MODEL = "dream"
     CAPTION = (
         "Ten chains in the top memory, each with a label held on: the picture that its state stands for, the state of "
         "the top units, the probability of each label, and the free energy F."
@@ -366,19 +370,18 @@ class Mind(_OfNet):
         net: DBN,
         images: np.ndarray | None = None,
         labels: np.ndarray | None = None,
-        cured: DBN | None = None,
+        other: DBN | None = None,
         **options: Any,
     ):
-        if cured and cured.sizes != net.sizes:
-            raise InputError(f"chains cannot go on from layers of {net.sizes} in {cured.sizes}; give nets of one size.")
-        super().__init__(net, images, labels, cured=cured is not None, **options)
-        self.models |= {"cured": cured} if cured else {}
+        if other and other.sizes != net.sizes:
+            raise InputError(f"chains cannot go on from layers of {net.sizes} in {other.sizes}; give nets of one size.")
+        super().__init__(net, images, labels, other=other is not None, **options)
+        self.models |= {"net": other} if other else {}
 
     def still(self) -> Picture:
-        """A column for each label: coin flips, then what the chain has in mind every 40 iterations."""
+        """A column for each label: coin flips, and what the chain has in mind after 100 and 1,000 iterations."""
         net = self._net()
-        chains = [evolve(net, label, 1, every=40, columns=4) for label in range(net.n_labels)]
-        seen = np.concatenate(chains, axis=1)  # (time, label, vis)
+        seen = evolve(net, np.arange(net.n_labels), net.n_labels, every=100, columns=11)[[0, 1, 10]]  # (3, label, vis)
         return plot.image_grid(seen.reshape(-1, seen.shape[2]), self.shape, columns=net.n_labels)
 
 
@@ -386,6 +389,7 @@ class Draw(_OfNet):
     """A canvas whose drawing a net reads, reconstructs, and goes on dreaming from."""
 
     NAME = "draw"
+    MODEL = "dream"
     CAPTION = (
         "Draw a digit: the net reads it, all ten labels weighed by their free energies, makes a picture of what it has "
         "understood, and dreams on from there."

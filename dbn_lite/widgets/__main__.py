@@ -17,7 +17,7 @@ from dbn_lite.files import atomic_write, make_folder
 
 from .bundle import pack, script, style
 
-SHIPPED = {"net": "paper.npz", "greedy": "greedy.npz", "cured": "cured.npz"}  # by the figures' names
+SHIPPED = {"net": "paper.npz", "greedy": "greedy.npz", "dream": "dream.npz"}  # by the figures' names
 EXAMPLES = 10  # test images of each class that go with each net
 
 

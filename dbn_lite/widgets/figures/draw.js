@@ -2,9 +2,9 @@
 /* global DBN */
 DBN.figure("draw", {
   title: "Draw a digit",
-  nets: ["net"],
+  nets: ["dream"],
   render(fig) {
-    const KEPT = 12, net = () => fig.nets.net, { meta: { shape }, top: { nLabels } } = net();
+    const KEPT = 12, net = () => fig.nets.dream, { meta: { shape }, top: { nLabels } } = net();
     const names = Array.from({ length: nLabels }, (_, label) => `${label}`);
     let image, memory, rng, dreams, t;
 

@@ -2,9 +2,9 @@
 /* global DBN */
 DBN.figure("mind", {
   title: "What ten chains have in mind",
-  nets: ["net"],
+  nets: ["dream"],
   render(fig) {
-    let chains, t, which = "net";
+    let chains, t, which = "dream";
     const net = () => fig.nets[which], { meta: { shape }, top: { nLabels, nHid, nVis }, labels, images } = net();
     const ink = (page) => page.reduce((sum, x) => sum + x, 0), n = shape[0] * shape[1]; // a page is faint with less of it than
     const least = images ? Math.min(...Array.from({ length: images.length / n }, (_, i) =>
@@ -45,8 +45,8 @@ DBN.figure("mind", {
     const player = fig.player({ step, reset, rate: () => Number(rate.value) }), again = () => player.reset();
     const rate = fig.slider("Iterations a second", { min: 1, max: 60, value: 30 });
     const held = fig.toggle("Labels clamped", true, clamp);
-    const two = [["net", "as it was trained"], ["cured", "after its cure"]], use = (name) => { which = name; fig.redraw(); };
-    if (fig.live ? fig.options.cured : DBN.shipped.cured) fig.chooseNet("Memory", two, use);
+    const two = [["dream", "chains wandered"], ["net", "as in the paper"]], use = (name) => { which = name; fig.redraw(); };
+    if (fig.live ? fig.options.other : DBN.shipped.net) fig.chooseNet("Memory", two, use);
     const own = [...(labels ? [["each", "one of each"]] : []), ["drawing", "your drawing"]];
     const start = DBN.starts(fig, net(), own, "noise", again), seed = fig.seed(again);
     fig.onDraw(() => {
@@ -64,7 +64,7 @@ DBN.figure("mind", {
         card.odds(p);
         return faint ? "faint" : best;
       });
-      const speed = player.playing ? `, ${player.rate.toFixed(0)} a second` : "", where = which === "cured" ? ", cured" : "";
+      const speed = player.playing ? `, ${player.rate.toFixed(0)} a second` : "", where = which === "net" ? ", trained as in the paper" : "";
       time(`${t}`);
       fig.say(`${DBN.counted(t, "iteration")}${speed}${where}. The states of the chains read as ${reads.join(", ")}.`);
     });

@@ -1,18 +1,12 @@
-"""The cure: some chains go on from where they stand, all else is up-down, and a valley without images empties."""
-
-from dataclasses import replace
+"""Chains that wander: they go on from where they stand, all else is up-down, and a valley without images empties."""
 
 import numpy as np
 import pytest
-from easy import arrays_of, noisy_prototypes
 from tiny import LAB, VIS, nets
 
-from dbn_lite import backend, data, dbn, exact, places, presets, store
+from dbn_lite import backend, dbn, exact
 from dbn_lite.errors import InputError
-from dbn_lite.paper.cure import cure
 from dbn_lite.updown import UpDown
-
-DIGITS = noisy_prototypes(300, 100, (8, 8))
 
 
 def mini_batches(n, batch_size=20, seed=0):
@@ -84,50 +78,3 @@ def test_a_single_iteration_is_refused_because_no_chain_would_move():
     (images, targets), *_ = mini_batches(1)
     with pytest.raises(InputError, match="chains do not wander in 1 Gibbs iteration; take at least 2"):
         learner.step(images, targets, backend.current().random(0), 1, 0.1)
-
-
-@pytest.fixture
-def small(monkeypatch):
-    """A net for the easy digits, and a paper preset with their size of mini-batch."""
-    monkeypatch.setitem(presets.PRESETS, "paper", replace(presets.PRESETS["paper"], batch_size=20))
-    rng, (vis, hid, pen, top, lab) = np.random.default_rng(0), (64, 20, 15, 30, 10)
-    sizes = dict(zip(("vis", "hid", "pen", "top", "lab"), (vis, hid, pen, top, lab), strict=True))
-    shapes = {n: [sizes[part] for part in (n[:3], n[3:]) if part in sizes] for n in store.NAMES}
-    return dbn.from_arrays({name: rng.normal(scale=0.1, size=shape) for name, shape in shapes.items()})
-
-
-def test_the_net_that_is_cured_stays_as_it_was_and_the_same_seed_gives_the_same_cure(small):
-    before = {name: a.copy() for name, a in small.arrays().items()}
-    one, same, other = (cure(small, DIGITS, seed, 30, progress=False).arrays() for seed in (0, 0, 1))
-    for name, a in small.arrays().items():
-        np.testing.assert_array_equal(a, before[name])
-        np.testing.assert_array_equal(one[name], same[name])
-        assert (one[name] != a).any()
-        assert (one[name] != other[name]).any()
-
-
-def test_the_cure_is_the_last_stage_with_three_in_ten_chains_that_wander(small, monkeypatch):
-    told = []
-    monkeypatch.setattr(UpDown, "step", lambda self, _, targets, rng, *s: told.append((len(self.wandering), *s)))
-    cure(small, DIGITS, 0, 30, progress=False)
-    assert told == [(6, 10, 0.001, 0.9, 2e-4)] * 30
-
-
-def test_a_net_of_other_images_or_labels_is_refused(small):
-    with pytest.raises(InputError, match="a net of 64 pixels and 10 labels does not fit prototypes; choose other data"):
-        cure(small, noisy_prototypes(300, 100, (4, 4)))
-
-
-def test_what_ships_is_the_cure_of_the_net_that_ships_and_keeps_off_the_empty_page():
-    paper, path = store.read_meta(store.shipped()), places.shipped("trained/cured.npz")
-    about = store.read_meta(path)
-    assert about["cure"] == {"data": "mnist", "mini_batches": 880, "seed": paper["seed"]}
-    assert [about[name] for name in ("preset", "seed", "data")] == [paper[name] for name in ("preset", "seed", "data")]
-    moved = {n: np.abs(a - arrays_of(store.shipped())[n]).max() for n, a in arrays_of(path).items()}
-    assert 0 < max(moved.values()) < 1
-    digits = data.load("dreamed")
-    least_ink = np.quantile(digits.test_images.sum(axis=1), 0.001)
-    held = np.repeat(np.arange(10), 4)
-    seen = dbn.evolve(store.load(path), held, len(held), every=600, columns=2)[-1]
-    assert (seen.sum(axis=1) < least_ink).mean() <= 0.15  # of the net that ships a third
-    assert (dbn.predict(store.load(store.shipped()), seen) == held).mean() > 0.6
