@@ -198,6 +198,19 @@ def sampled_log_probs(net: Net, images: np.ndarray, rng: backend.Random | int) -
     return _read_out(net, images, lambda block: _log_softmax(-label_free_energies(net, up_pass(net, block, rng))))
 
 
+def settled_label_probs(
+    net: Net, images: np.ndarray, rng: backend.Random | int | None, top_states: bool, n_gibbs: int = 20
+) -> np.ndarray:
+    """The read-out by Gibbs sampling if labels stay the real values that they start as: (n, lab), NumPy, a mean.
+
+    Over `n_gibbs` iterations; probabilities of the labels are fed back, from states of the top units (`top_states`) or
+    from their probabilities. The up-pass is sampled; without `rng` nothing is. Section 6.2 leaves this open.
+    Raises InputError for no iterations, or images that are not (n, vis) numbers in [0, 1].
+    """
+    n_gibbs, rng = whole("n_gibbs", n_gibbs, most=MOST), None if rng is None else backend.stream(rng, "predict")
+    return _read_out(net, images, lambda block: _settled(net, block, n_gibbs, rng, top_states and rng is not None))
+
+
 def predict(
     net: Net,
     images: np.ndarray,
@@ -344,6 +357,20 @@ def _gibbs_labels(net: Net, images: Array, n_gibbs: int, rng: backend.Random | i
         if iteration < n_gibbs - 1:
             ops.sample_softmax(labels, top.vis_bias[n:], rng)
     return ops.softmax(labels, top.vis_bias[n:])
+
+
+def _settled(net: Net, images: Array, n_gibbs: int, rng: backend.Random | None, top_states: bool) -> Array:
+    """As `_gibbs_labels`, but it is probabilities of the labels that go back up."""
+    ops, top, n = backend.current(), net.top, net.n_pen
+    shared = up_pass(net, images, rng) @ top.W[:n]
+    labels = ops.zeros(len(shared), net.n_labels) + 0.1
+    total = ops.zeros(len(shared), net.n_labels)
+    for _ in range(n_gibbs):
+        x = shared + labels @ top.W[n:]
+        on = ops.sample(x, top.hid_bias, rng) if rng and top_states else ops.logistic(x, top.hid_bias)
+        labels = ops.softmax(on @ top.W[n:].T, top.vis_bias[n:])
+        total += labels
+    return total / n_gibbs
 
 
 def _log_softmax(x: Array) -> Array:

@@ -260,6 +260,38 @@ def test_gibbs_read_out_against_a_loop(n_gibbs):
     np.testing.assert_allclose(got[sure], [by_hand(case, 0) for case in sure], atol=1e-5)
 
 
+@pytest.mark.parametrize("n_gibbs", [1, 2])
+def test_labels_fed_back_as_probabilities_have_the_exact_mean(n_gibbs):
+    """From states of the top units, summed over all of them; from their probabilities, case by case."""
+    net, arrays = nets(2, 2, **SATURATED)
+    machine, image = exact.top_machine(arrays), np.float32([1, 0, 1, 0, 0])
+    pen, top = image[:PEN], exact.binary_states(TOP)
+
+    def p_label(states):
+        scores = states @ arrays["labtop"].T + arrays["labgenbiases"]
+        return np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+
+    def p_top(labels):  # of each state of the top units, and of each unit
+        p = exact.prob_h_given_v(machine, np.hstack([np.tile(pen, (len(labels), 1)), labels]))
+        return p, p @ top
+
+    start, (means, smooth), at, labels = np.full((1, LAB), 0.1), ([], []), None, np.full((1, LAB), 0.1)
+    for _ in range(n_gibbs):
+        at = p_top(start)[0] if at is None else at @ p_top(p_label(top))[0]
+        means.append(at @ p_label(top))
+        labels = p_label(p_top(labels)[1])
+        smooth.append(labels)
+    copies = np.tile(image, (20_000, 1))
+    drawn = dbn.settled_label_probs(net, copies, stream(), top_states=True, n_gibbs=n_gibbs)
+    assert means_agree(drawn, np.mean(means, axis=0)[0])
+    assert not means_agree(drawn, np.mean(smooth, axis=0)[0])
+    for rng in (3, None):  # the up-pass of this net leaves nothing to chance
+        got = dbn.settled_label_probs(net, copies[:2], rng, top_states=False, n_gibbs=n_gibbs)
+        np.testing.assert_allclose(got, np.tile(np.mean(smooth, axis=0), (2, 1)), atol=1e-5)
+    with pytest.raises(InputError, match="n_gibbs"):
+        dbn.settled_label_probs(net, copies[:2], None, top_states=False, n_gibbs=0)
+
+
 def test_gibbs_read_out_ends_at_the_exact_posterior():
     net, arrays = nets(8)
     image = GREY[0]

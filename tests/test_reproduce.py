@@ -202,6 +202,9 @@ def test_each_read_out_counts_what_predict_gets_wrong(finished):
         assert len(found["stochastic"]) == 20
         assert found["stochastic"][0] == (dbn.predict(net, images, "stochastic", seed) != labels).sum()
         assert found["gibbs"][1] == (dbn.predict(net, images, "gibbs", seed + 1) != labels).sum()
+        for name, top_states in (("gibbs-label-p", True), ("gibbs-p", False)):
+            settled = dbn.settled_label_probs(net, images, seed, top_states)
+            assert found[name] == (settled.argmax(axis=1) != labels).sum(), name
         assert len(set(found["stochastic"])) > 3
         assert len(set(found["gibbs"])) > 1
 
@@ -256,7 +259,7 @@ def test_over_runs_a_row_is_the_mean_and_the_standard_deviation(measured, tmp_pa
     assert rows[4].runs == "125 ± 10 (seeds 0, 1, 2)"
     assert rows[5].runs == "49 ± 0 (seeds 0, 1, 2)"
     assert rows[6].runs == "2.60 → 2.10 → 1.60 %"
-    assert rows[7].runs == "+1.00 ± 0.00 points (seeds 0, 1, 2)"
+    assert rows[7].runs == "labels sampled: +1.00 ± 0.00 points (seeds 0, 1, 2)"
     assert rows[8].runs == "+0.50 ± 0.00 points (seeds 0, 1, 2)"
     assert rows[9].runs.startswith("p: +0.01 ± 0.00 points (seeds 0, 1, 2), log p: -0.01 ± 0.00 points")
     assert rows[10].runs == "no recorded run"
@@ -320,7 +323,9 @@ def test_the_one_net_is_measured_with_an_interval(finished, measured, tmp_path, 
     assert rows[4].net == str(wrong)
     assert rows[5].net == str(of_finished["close_calls"])
     outs = of_finished["read_outs"]
-    assert rows[7].net == f"{(np.mean(outs['gibbs']) - wrong) / 5:+.2f} points"
+    settled = {"labels sampled": "gibbs", "label probabilities": "gibbs-label-p", "all probabilities": "gibbs-p"}
+    readings = [f"{how}: {(np.mean(outs[name]) - wrong) / 5:+.2f} points" for how, name in settled.items()]
+    assert rows[7].net == "; ".join(readings)
     assert rows[8].net == f"{(np.mean(outs['stochastic']) - wrong) / 5:+.2f} points"
     assert f"log p: {(outs['average-log-p'] - wrong) / 5:+.2f} points" in rows[9].net
     tied, untied = 64 * 20 + 20 * 15 + 25 * 30, 2 * (64 * 20 + 20 * 15) + 25 * 30

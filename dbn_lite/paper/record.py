@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import backend, provenance, store, train
 from ..dataset import Dataset
-from ..dbn import DBN, label_log_probs, predict, sampled_log_probs
+from ..dbn import DBN, label_log_probs, predict, sampled_log_probs, settled_label_probs
 from ..errors import InputError
 from ..files import MAYBE, NUMBER, TEXT, TRUTH, Kind, atomic_write, count, fault, read_json
 from ..study import dreams
@@ -24,6 +24,7 @@ ERRORS = ("train_error", "validation_error", "test_error")
 ANY: dict[str, Any] = {"rows": [{}]}
 READ_OUTS = {
     "deterministic": NUMBER, "stochastic": [NUMBER], "average-p": NUMBER, "average-log-p": NUMBER, "gibbs": [NUMBER],
+    "gibbs-label-p?": NUMBER, "gibbs-p?": NUMBER,
 }  # fmt: skip
 OF_RUN = {
     "seed": count(), "finished": TRUTH, "settings": {"data": TEXT}, "test_images": count(1), "seconds": NUMBER,
@@ -156,7 +157,8 @@ def read_outs(net: DBN, images: np.ndarray, labels: np.ndarray, seed: int = 0) -
     """Errors of every read-out of section 6.2 on the same net: counts, or lists of counts where it was repeated.
 
     `stochastic` has one count for each of twenty sampled up-passes, the averages are over the same twenty, so that
-    each figure is that of `predict` with the same seed; `gibbs` is repeated with seeds of its own.
+    each figure is that of `predict` with the same seed; `gibbs` is repeated with seeds of its own. After it come
+    the same with probabilities of the labels fed back, and with those of the top units, too: `settled_label_probs`.
     """
 
     def wrong(scores: np.ndarray) -> int:
@@ -170,6 +172,8 @@ def read_outs(net: DBN, images: np.ndarray, labels: np.ndarray, seed: int = 0) -
         "average-p": wrong(np.mean([np.exp(log_probs) for log_probs in passes], axis=0)),
         "average-log-p": wrong(np.mean(passes, axis=0)),
         "gibbs": [int((predict(net, images, "gibbs", seed + i) != labels).sum()) for i in range(GIBBS_TRIES)],
+        "gibbs-label-p": wrong(settled_label_probs(net, images, seed, top_states=True)),
+        "gibbs-p": wrong(settled_label_probs(net, images, seed, top_states=False)),
     }
 
 

@@ -20,6 +20,8 @@ UNTOLD = "no recorded run"
 OF_EFFECT = {"ends": {"*": {"*": NUMBER}}, "rows": [{}]}
 OF_LEFT = {"settings": {"seed": count()}, "rows": [{"test_error": NUMBER}]}
 AVERAGES = {"p": "average-p", "log p": "average-log-p"}
+# Of row 7, which the paper leaves open: what goes back up from the labels, and what from the top units comes down.
+SETTLED = {"labels sampled": "gibbs", "label probabilities": "gibbs-label-p", "all probabilities": "gibbs-p"}
 
 # Number, claim, what the paper reports (section 6; 12 is counted from figure 1).
 CLAIMS = (
@@ -154,13 +156,14 @@ def _over_read_outs(runs: Sequence[dict[str, Any]]) -> dict[int, str]:
 
     def points(method: str) -> list[tuple[int, float]]:
         read = [(r["seed"], r["read_outs"], r["test_images"]) for r in runs if r["read_outs"]]
-        return [(seed, worse(outs[method], outs, n)) for seed, outs, n in read]
+        return [(seed, worse(outs[method], outs, n)) for seed, outs, n in read if method in outs]
 
     def text(method: str) -> str:
         return spread(points(method), unit=" points", sign="+")
 
     averages = f"p: {text('average-p')}, log p: {text('average-log-p')}" if points("average-p") else UNTOLD
-    return {7: text("gibbs"), 8: text("stochastic"), 9: averages}
+    settled = [f"{how}: {text(method)}" for how, method in SETTLED.items() if points(method)]
+    return {7: "; ".join(settled) or UNTOLD, 8: text("stochastic"), 9: averages}
 
 
 def minutes_to(run: dict[str, Any], percent: float) -> float | None:
@@ -233,13 +236,16 @@ def _of_net(measured: dict[str, Any]) -> dict[int, str]:
     """Rows of the one net; its error rate is that of row 3 if it went on with all images, else that of row 2."""
     outs, n = measured["read_outs"], measured["test_images"]
     greedy, seconds = measured.get("greedy_test_errors"), measured["seconds"]
-    averages = [f"{how}: {worse(outs[name], outs, n):+.2f} points" for how, name in AVERAGES.items()]
+    averages, settled = (
+        [f"{how}: {worse(outs[name], outs, n):+.2f} points" for how, name in among.items() if name in outs]
+        for among in (AVERAGES, SETTLED)
+    )
     return {
         1: "" if greedy is None else with_interval(greedy, n),
         3 if measured["all_images"] else 2: with_interval(outs["deterministic"], n),
         4: str(outs["deterministic"]),
         5: str(measured["close_calls"]),
-        7: f"{worse(outs['gibbs'], outs, n):+.2f} points",
+        7: "; ".join(settled),
         8: f"{worse(outs['stochastic'], outs, n):+.2f} points",
         9: ", ".join(averages),
         11: "" if seconds is None else f"{seconds / 3600:.1f} hours",
