@@ -1,4 +1,4 @@
-"""The chapters for Colab: with a first cell that installs the library at the commit that built the pages.
+"""The chapters for Colab: each with a first cell that installs the library at the commit that built the pages.
 
 colab.py FOLDER     write them; GITHUB_REPOSITORY and GITHUB_SHA say what to install
 """
@@ -12,11 +12,12 @@ import nbformat
 BOOK = Path(__file__).resolve().parents[1]
 # No version is named: what Colab has installed meets the library's bounds and stays, its CuPy for the GPU too.
 INSTALL = """# The library, at the commit of these pages. On a machine with a GPU it computes there.
-%pip install -q anywidget "dbn-lite @ git+{server}/{repository}@{commit}\""""
+%pip install -q anywidget "dbn-lite @ git+{server}/{repository}@{commit}"
+%env DBN_LITE_BACKEND=auto"""
 
 
 def write(folder: Path, server: str, repository: str, commit: str) -> None:
-    """Write each chapter with the cell in front, without outputs but those that a reader can check."""
+    """Write each chapter with that cell in front."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in sorted(BOOK.glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)

@@ -16,7 +16,7 @@
   importScripts("matmul.js", "pyodide.js");
 
   const python = (async () => {
-    const env = { DBN_LITE_FILES: `${folder}files`, DBN_LITE_CACHE: "/home/pyodide/cache", MPLBACKEND: "agg" };
+    const env = { DBN_LITE_FILES: `${folder}files`, DBN_LITE_CACHE: "/cache", MPLBACKEND: "agg" };
     const kernel = fetch(`${folder}kernel.py`);
     const pyodide = await loadPyodide({ indexURL: folder, packages: ["dbn-lite-live"], env });
     try {
