@@ -52,7 +52,7 @@ def test_cells_can_be_changed_and_the_next_page_finds_the_kernel_as_it_was(visit
     context, base = visitor
     page = context.new_page()
     assert run(page, base, "01-explaining-away", LIMIT, only_first=True).errors == []
-    page.click(".run-here button")  # no more than the first cells
+    page.evaluate("document.querySelector('.run-here button').click()")  # no more than the first cells
     page.wait_for_function("() => document.querySelector('.run-here button').textContent != 'Stop'")
     assert typed(page, 0, "import sys\nsys.kept = 6 * 7\nprint(sys.kept)\nlist('ab')")["text"] == "42\n['a', 'b']"
     wrong = typed(page, 0, "def f():\n    return 1 / 0\n\nf()")
@@ -72,9 +72,9 @@ def test_products_of_matrices_are_those_of_float64(visitor: tuple[Any, str]) -> 
     context, base = visitor
     page = context.new_page()
     page.goto(f"{base}book/01-explaining-away.html")
-    page.click(".run-here button")
+    page.evaluate("document.querySelector('.run-here button').click()")
     page.wait_for_function("() => document.querySelector('[data-live=done]')")
-    page.click(".run-here button")
+    page.evaluate("document.querySelector('.run-here button').click()")
     page.wait_for_function("() => document.querySelector('.run-here button').textContent != 'Stop'")
     said = typed(page, 0, (Path(__file__).parent / "products.py").read_text())
     assert said["error"] == ""
@@ -86,7 +86,7 @@ def test_the_same_page_is_a_notebook_in_jupyterlite(visitor: tuple[Any, str]) ->
     context, base = visitor
     page = context.new_page()
     page.goto(f"{base}book/01-explaining-away.html")
-    page.click(".run-here a")
+    page.locator(".run-here a").first.click()
     page.wait_for_selector(".jp-Notebook .jp-CodeCell")
     page.evaluate("() => { jupyterapp.commands.execute('notebook:run-cell') }")
     page.wait_for_function(

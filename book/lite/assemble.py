@@ -229,19 +229,22 @@ def cost(row: dict[str, Any]) -> str:
 
 
 def offers(pyodide: str) -> Iterator[tuple[Path, str]]:
-    """Each page that can be run, and what stands under its title: a button that works with JavaScript, and its cost."""
+    """What stands under the title of each page: links, and a button that is shown where it is known what it costs."""
     rows = {row["notebook"]: row for row in json.loads((HERE / "measured.json").read_text())["rows"]}
-    repository = os.environ.get("GITHUB_REPOSITORY", "")  # its branch for Colab comes from .ci/colab
+    repository = html.escape(os.environ.get("GITHUB_REPOSITORY", ""))  # its branch for Colab comes from .ci/colab
     for path in sorted((ROOT / "book").glob("*.ipynb")):
         name = html.escape(path.stem)
-        said = cost(rows[path.stem]) if path.stem in rows else "not measured yet."
-        colab = f"https://colab.research.google.com/github/{html.escape(repository)}/blob/colab/{name}.ipynb"
+        links = f'<a href="../lite/notebooks/index.html?path={name}.ipynb">in JupyterLite</a>, nothing to install'
+        if repository:
+            address = f"https://colab.research.google.com/github/{repository}/blob/colab/{name}.ipynb"
+            links += f', or <a href="{address}">in Colab</a>'
+        said = "This page is a notebook, too: open it"
+        if known := path.stem in rows:
+            said = f"Its cells run here, in your browser, and can be changed: {cost(rows[path.stem])} Or open it"
         yield HTML / "book" / f"{path.stem}.html", (
             '<p class="run-here"><button type="button" class="btn btn-sm btn-primary" hidden>Run this page</button> '
-            f"Its cells run here, in your browser, and can be changed. Nothing to install: {said} Or open it "
-            f'<a href="../lite/notebooks/index.html?path={name}.ipynb">in JupyterLite</a>'
-            + (f', or <a href="{colab}">in Colab</a>' if repository else "")
-            + f'.<script defer src="../lite/static/{pyodide}/live.js" data-page="{name}"></script></p>'
+            f'{said} {links}.<script defer src="../lite/static/{pyodide}/live.js" data-page="{name}"'
+            f"{' data-offered' if known else ''}></script></p>"
         )
 
 

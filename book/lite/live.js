@@ -9,7 +9,7 @@
   const cells = [...document.querySelectorAll("article .cell")], handlers = {}; // key of a part: what to do when it changes
   said.setAttribute("role", "status");
   if (location.protocol === "file:") offer.hidden = true; // no browser lets a page from a folder start a worker
-  button.hidden = false;
+  button.hidden = here.dataset.offered === undefined; // what it costs is not known yet
   let notebook = null, port = null, running = null, stopped = false, turn = Promise.resolve();
 
   function h(name, attributes = {}, ...children) {
