@@ -85,6 +85,26 @@ def image_grid(
     return figure
 
 
+def beside(sheets: dict[str, np.ndarray], shape: tuple[int, int], columns: int = 10) -> Figure:
+    """Sheets of pictures side by side, (n, height * width) in [0, 1] each, under their names: row against row.
+
+    Thin lines stand between the pictures, so that an empty one is seen to be there.
+    """
+    height, width = shape
+    rows = max(-(-len(images) // columns) for images in sheets.values())
+    figure = _card(0.42 * columns * len(sheets), 0.42 * rows * height / width + 0.35)
+    panels = figure.subplots(1, len(sheets), squeeze=False)[0]
+    for axes, (name, images) in zip(panels, sheets.items(), strict=True):
+        sheet = np.full((rows, height + 1, columns, width + 1), 0.25)
+        for i, image in enumerate(images):
+            sheet[i // columns, :height, i % columns, :width] = image.reshape(shape)
+        pages = sheet.reshape(rows * (height + 1), -1)[:-1, :-1]
+        axes.imshow(pages, cmap=INK, vmin=0, vmax=1)
+        axes.set_axis_off()
+        axes.set_title(name, fontsize="medium")
+    return figure
+
+
 def contact_sheet(images: np.ndarray, shape: tuple[int, int], columns: int, titles: Sequence[str] = ()) -> Figure:
     """Hundreds of pictures (n, height * width) in [0, 1] on one sheet, row by row, with titles above where given.
 

@@ -1,4 +1,4 @@
-"""Running a chapter in a browser as a reader does who presses "Run this page", and noting what it takes.
+"""Running a page in a browser as a reader does who presses its button, and noting what it takes.
 
 python tests/running.py [NOTEBOOK ...]    run chapters by hand and record them in book/lite/measured.json
 """
@@ -6,7 +6,9 @@ python tests/running.py [NOTEBOOK ...]    run chapters by hand and record them i
 import datetime
 import gzip
 import json
+import re
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field
 from functools import cache
@@ -14,16 +16,19 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import nbformat
-from visiting import QuietHandler, launched, served
+from visiting import QuietHandler, kept, served
 
 ROOT = Path(__file__).parents[1]
 HTML = ROOT / "_build" / "html"
 LITE = HTML / "lite"
 MEASURED = ROOT / "book" / "lite" / "measured.json"
 NO_OTHER_HOST = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"  # a guard on requests would turn caching off
-CODE_CELLS = """() => jupyterapp.shell.currentWidget.content.widgets.filter(w => w.model.type == 'code').map(w => ({
-  done: w.model.executionCount, outputs: w.model.outputs.toJSON().map(o => ({...o, data: o.data && Object.keys(o.data)
-    .reduce((kept, kind) => ({...kept, [kind]: kind == 'text/plain' ? o.data[kind] : true}), {})})) }))"""
+# Of each cell that has code: its state, its text and its errors, as they stand on the page.
+CELLS = """() => [...document.querySelectorAll('article .cell')].map((cell) => ({
+  state: cell.dataset.live ?? '', seconds: cell.live?.seconds ?? 0,
+  text: [...cell.querySelectorAll('.live-text')].map((part) => part.textContent).join(''),
+  error: [...cell.querySelectorAll('.live-error')].map((part) => part.textContent).join(''),
+}))"""
 
 
 @cache
@@ -61,7 +66,7 @@ class Host(QuietHandler):
 
 @dataclass
 class Ran:
-    """What came of one page."""
+    """What came of one page; times in seconds from the press of the button, bytes and memory in MB."""
 
     cells: list[dict[str, Any]] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
@@ -69,31 +74,49 @@ class Ran:
     first_seconds: float = 0.0
     seconds: float = 0.0
     megabytes: float = 0.0
+    memory: float = 0.0
 
 
-def run(context: Any, base: str, name: str, limit: float, only_first: bool = False) -> Ran:
-    """Open the notebook, run all its cells, wait for the last one or the first error; `limit` in seconds."""
-    ran, page, sent, started = Ran(), context.new_page(), Host.sent, time.perf_counter()
+def run(page: Any, base: str, name: str, limit: float, only_first: bool = False) -> Ran:
+    """Open the page, press its button, wait for the last cell or the first error; `limit` in seconds."""
+    ran = Ran()
     page.on("request", lambda request: note(request.url, base, ran))
-    page.goto(f"{base}lite/notebooks/index.html?path={name}.ipynb")
-    page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=1000 * limit)
-    page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel")
-    page.evaluate("() => { jupyterapp.commands.execute('notebook:run-all-cells') }")
-    while time.perf_counter() - started < limit:
-        page.wait_for_timeout(250)
-        ran.cells = page.evaluate(CODE_CELLS)
-        ran.errors = [f"{i}: {o['ename']}: {o['evalue']}" for i, cell in enumerate(ran.cells)
-                      for o in cell["outputs"] if o["output_type"] == "error"]  # fmt: skip
-        done = sum(cell["done"] is not None for cell in ran.cells)
+    page.on("pageerror", lambda error: ran.errors.append(str(error)))
+    page.goto(f"{base}book/{name}.html")
+    page.wait_for_load_state("networkidle")
+    sent, before, looks = Host.sent, memory(), 0
+    started = time.perf_counter()
+    page.evaluate("document.querySelector('.run-here button').click()")  # it is hidden before the first measurement
+    while True:
+        page.wait_for_timeout(200)
+        ran.cells = page.evaluate(CELLS)
+        ran.errors += [f"{i}: {cell['error']}" for i, cell in enumerate(ran.cells) if cell["error"]]
+        done = sum(cell["state"] == "done" for cell in ran.cells)
         ran.seconds = time.perf_counter() - started
         ran.first_seconds = ran.first_seconds or (ran.seconds if done else 0.0)
+        looks += 1
+        if looks % 10 == 0:  # it takes a while to count
+            ran.memory = max(ran.memory, memory() - before)
         if done == len(ran.cells) or ran.errors or (only_first and done):
             break
-    else:
-        ran.errors.append(f"after {limit:.0f} seconds {done} of {len(ran.cells)} cells were done")
+        if ran.seconds > limit:
+            ran.errors.append(f"after {limit:.0f} seconds {done} of {len(ran.cells)} cells were done")
+            break
     ran.megabytes = (Host.sent - sent) / 1e6
-    page.close()
     return ran
+
+
+def memory() -> float:
+    """MB that all processes of the browser hold, what they share counted once."""
+    total = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if "chrom" in (process / "comm").read_text():
+                found = re.search(r"^Pss:\s*(\d+)", (process / "smaps_rollup").read_text(), re.MULTILINE)
+                total += int(found[1]) if found else 0
+        except OSError:  # it has ended meanwhile
+            continue
+    return total / 1e3
 
 
 def note(url: str, base: str, ran: Ran) -> None:
@@ -107,8 +130,8 @@ def differences(ran: Ran, name: str) -> list[str]:
     assert len(cells) == len(ran.cells)
     found = []
     for asked, got in zip(cells, ran.cells, strict=True):
-        if "nbval-check-output" in asked.metadata.get("tags", []):
-            right, here = text(asked.outputs), text(got["outputs"])
+        if "nbval-check-output" in asked.metadata.get("tags", []) and got["state"]:
+            right, here = text(asked.outputs), got["text"]
             if right != here:
                 found.append(f"{asked.source[:200]}\n-- recorded:\n{right}\n-- in the browser:\n{here}")
     return found
@@ -122,22 +145,26 @@ def text(outputs: list[Any]) -> str:
 def main(names: list[str]) -> None:
     """Run each in a new browser, and its first result once more as a second visit; keep the others' rows."""
     rows = {row["notebook"]: row for row in json.loads(MEASURED.read_text())["rows"]}
-    with served(HTML, Host) as base, launched(NO_OTHER_HOST) as browser:
+    with served(HTML, Host) as base, tempfile.TemporaryDirectory() as profiles:
         for name in names:
-            context = browser.new_context()
-            ran = run(context, base, name, 3600)
-            again = run(context, base, name, 300, only_first=True)
-            context.close()
-            print(f"{name}: {ran.megabytes:.1f} MB, first result {ran.first_seconds:.1f} s, all {ran.seconds:.1f} s; "
-                  f"again {again.megabytes:.1f} MB, {again.first_seconds:.1f} s", *ran.errors, *ran.other_hosts,
-                  *differences(ran, name), sep="\n")  # fmt: skip
-            if not ran.errors:
+            with kept(f"{profiles}/{name}", NO_OTHER_HOST) as context:
+                ran = run(context.new_page(), base, name, 3600)
+            with kept(f"{profiles}/{name}", NO_OTHER_HOST) as context:  # the browser was closed between the two
+                again = run(context.new_page(), base, name, 300, only_first=True)
+            wrong = [*ran.errors, *again.errors, *ran.other_hosts, *differences(ran, name)]
+            print(f"{name}: {ran.megabytes:.1f} MB, first result {ran.first_seconds:.1f} s, all {ran.seconds:.1f} s, "
+                  f"{ran.memory:.0f} MB of memory; again {again.megabytes:.1f} MB, {again.first_seconds:.1f} s",
+                  *wrong, sep="\n", flush=True)  # fmt: skip
+            if not wrong:
                 rows[name] = {
-                    "notebook": name, "megabytes": round(ran.megabytes, 1), "seconds": round(ran.seconds, 1),
-                    "first_seconds": round(ran.first_seconds, 1), "second_visit_seconds": round(again.first_seconds, 1),
+                    "notebook": name, "megabytes": round(ran.megabytes, 1), "memory": round(ran.memory),
+                    "first_seconds": round(ran.first_seconds, 1), "seconds": round(ran.seconds, 1),
+                    "second_visit_seconds": round(again.first_seconds, 1),
                     "second_visit_megabytes": round(again.megabytes, 1), "date": str(datetime.date.today()),
+                    "cells": [round(cell["seconds"], 1) for cell in ran.cells],
                 }  # fmt: skip
-                MEASURED.write_text(json.dumps({"rows": [rows[name] for name in sorted(rows)]}, indent=1) + "\n")
+                kept_rows = ",\n ".join(json.dumps(rows[name]) for name in sorted(rows))
+                MEASURED.write_text(f'{{"rows": [\n {kept_rows}\n]}}\n')
 
 
 if __name__ == "__main__":

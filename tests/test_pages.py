@@ -73,9 +73,13 @@ def test_formulas_are_typeset_with_the_fonts_of_the_site(browser: Any, site: str
     visit.close()
 
 
-def test_search_finds_a_word(browser: Any, site: str) -> None:
-    visit = Visit(browser, f"{site}search.html?q=energy", site)
-    visit.page.wait_for_selector("#search-results li a")
+@pytest.mark.parametrize(
+    ("asked", "place"),
+    [("energy", ""), ("equation+5", "#equation-eq-5"), ("eq+3.1", "#equation-eq-3-1"), ("gibbs_step", "03-rbm.html#")],
+)
+def test_search_finds_a_word_an_equation_a_function(browser: Any, site: str, asked: str, place: str) -> None:
+    visit = Visit(browser, f"{site}search.html?q={asked}", site)
+    visit.page.wait_for_selector(f"#search-results li a[href*='{place}']")
     assert visit.complaints == []
     visit.close()
 

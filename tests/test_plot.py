@@ -193,6 +193,23 @@ def test_learning_curves_show_each_error_where_it_was_measured_and_where_stages_
     assert not plot.learning_curves(rows[:1], {}).axes[0].lines[2].get_xdata().size
 
 
+def test_sheets_beside_each_other_have_their_pictures_in_place_and_lines_between():
+    images = np.arange(6 * 6).reshape(6, 6) / 36
+    figure = plot.beside({"one": images, "other": images[::-1]}, (2, 3), columns=2)
+    figure.draw_without_rendering()
+    assert [axes.get_title() for axes in figure.axes] == ["one", "other"]
+    for picture, given in zip(pictures(figure), (images, images[::-1]), strict=True):
+        drawn = np.asarray(picture.get_array())
+        assert drawn.shape == (3 * 2 + 2, 2 * 3 + 1)
+        for i, image in enumerate(given):
+            y, x = i // 2 * 3, i % 2 * 4
+            np.testing.assert_array_equal(drawn[y : y + 2, x : x + 3], image.reshape(2, 3))
+        assert (drawn[2::3] == 0.25).all()
+        assert (drawn[:, 3] == 0.25).all()
+    first, second = (axes.get_position() for axes in figure.axes)
+    assert first.x1 <= second.x0
+
+
 def test_walks_of_any_length_are_drawn_from_0_to_1_above_their_higher_end():
     short, long = np.array([-5.0, 3.0, -4.0]), np.linspace(2.0, 1.0, 40)
     figure = plot.walks({"some": [short, long, long], "other": [np.zeros(5)]}, "way", "nats")

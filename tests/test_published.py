@@ -1,10 +1,14 @@
 """What the pages say of themselves, and where they learn who publishes them."""
 
 import importlib.util
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
+import nbformat
 import pytest
 from docutils.core import publish_doctree
 
@@ -53,3 +57,38 @@ def test_every_page_describes_itself() -> None:
     for page in PAGES:
         said = re.search(r'<meta name="description" content="([^"]{20,170})"', page.read_text(encoding="utf-8"))
         assert said, page.name
+
+
+@pytest.mark.skipif(not PAGES, reason="run make book first: no pages")
+def test_every_page_can_be_cited_and_leads_on() -> None:
+    last = 0
+    for page in PAGES:
+        content = page.read_text(encoding="utf-8")
+        assert f"@incollection{{dbn-lite-{page.stem}," in content, page.name
+        ahead = re.search(r'<link rel="prefetch" href="([^"]+)"', content)
+        last += not ahead
+        assert ahead is None or (page.parent / ahead[1]).exists(), page.name
+    assert last == 1
+
+
+@pytest.mark.skipif(not PAGES, reason="run make book first: no pages")
+def test_links_to_the_repository_are_of_one_name_and_lead_to_files_that_are_there() -> None:
+    """With whatever GITHUB_REPOSITORY the pages were built; without it there are none."""
+    found = set()
+    for page in PAGES:
+        for name, path in re.findall(
+            r'href="https://github\.com/([^/"]+/[^/"]+)/(?:blob|edit)/[^/"]+/([^"?]+)', page.read_text(encoding="utf-8")
+        ):
+            found.add(name)
+            assert (ROOT / path).is_file(), path
+    assert len(found) <= 1
+
+
+def test_colab_begins_by_installing_what_built_the_pages(tmp_path: Path) -> None:
+    settings = {"GITHUB_REPOSITORY": "Some-One/a-fork", "GITHUB_SHA": "0123abc", "GITHUB_SERVER_URL": "https://example"}
+    script = ROOT / "book" / "lite" / "colab.py"
+    subprocess.run([sys.executable, script, tmp_path], check=True, env={**os.environ, **settings})
+    for path in (ROOT / "book").glob("*.ipynb"):
+        first, *rest = nbformat.read(tmp_path / path.name, as_version=4).cells
+        assert '"dbn-lite @ git+https://example/Some-One/a-fork@0123abc"' in first.source
+        assert rest == nbformat.read(path, as_version=4).cells

@@ -98,6 +98,16 @@ def test_gibbs_walks_start_where_they_are_told_and_arrive_at_equilibrium(clamped
         assert abs(found.mean() - want) < 5 * found.std() / np.sqrt(20_000)
 
 
+def test_the_control_has_the_mean_activities_and_no_order_among_its_units():
+    pen = np.float32(np.random.default_rng(0).random((7, 4)) < [0.2, 0.5, 0.9, 0.0])
+    control = ravines.independent(pen, 2)
+    states = exact.binary_states(6)
+    energies = exact.free_energy(exact.BoltzmannMachine(control.W, control.vis_bias, control.hid_bias), states)
+    p = np.exp(-energies) / np.exp(-energies).sum()
+    np.testing.assert_allclose(p @ states, [*(pen.sum(axis=0) + 0.5) / 8, 0.5, 0.5], atol=1e-6)
+    assert ravines.barrier(ravines.flip_walk(control, states[1], states[62])) < 1e-6  # first all that lead down
+
+
 def test_scattered_states_are_as_far_as_told_with_as_many_units_on():
     net, _ = nets(0)
     rng = np.random.default_rng(1)

@@ -12,6 +12,7 @@ import socket
 import ssl
 import struct
 import subprocess
+import sys
 import threading
 import time
 import tracemalloc
@@ -723,3 +724,16 @@ def test_an_embedded_set_that_is_damaged_is_named(dreamed, monkeypatch):
     dreamed.unlink()
     with pytest.raises(InputError, match=r"dreamed-digits.npz does not come with this copy of dbn_lite"):
         data.load("dreamed")
+
+
+def test_in_a_browser_no_other_host_is_asked_and_the_embedded_digits_stand_in(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("DBN_LITE_DATA", raising=False)
+    monkeypatch.setenv("DBN_LITE_CACHE", str(tmp_path))
+    monkeypatch.setattr(sys, "platform", "emscripten")
+    said: list[str] = []
+    assert data.load("auto", said.append).name == "dreamed"
+    assert "no mirror gives it" in said[0]
+    with pytest.raises(data.NotFetchedError, match="asks no other host"):
+        data.fetch("mnist")

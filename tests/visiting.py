@@ -42,6 +42,20 @@ def launched(*flags: str) -> Iterator[Any]:
         chromium.close()
 
 
+@contextmanager
+def kept(profile: str, *flags: str) -> Iterator[Any]:
+    """Run the browser with a profile on disk, so that it comes back to what it has cached."""
+    from playwright.sync_api import sync_playwright
+
+    assert BROWSER, "no Chromium or Chrome is installed"
+    with sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            profile, executable_path=BROWSER, args=[*FLAGS, *flags]
+        )
+        yield context
+        context.close()
+
+
 def settle(page: Any) -> None:
     """Wait for the fonts, and for three frames: a figure draws in the next, and once more if that moved its edges."""
     page.evaluate("""async () => {

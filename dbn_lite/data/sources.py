@@ -227,11 +227,10 @@ def cause(error: BaseException) -> str:
 def _offline(urls: list[str]) -> str:
     """Ask all urls at once whether anything answers, waiting no longer than PATIENCE: why not, or nothing.
 
-    A page in a browser asks no other host. In threads, because neither a look-up of a name nor a host of many
-    addresses keeps to a time limit.
+    In threads, because neither a look-up of a name nor a host of many addresses keeps to a time limit.
     """
     if sys.platform == "emscripten":
-        return False
+        return "a page in a browser asks no other host"
     import requests
 
     answers: queue.SimpleQueue[str] = queue.SimpleQueue()

@@ -54,6 +54,18 @@ def settle(memory: RBM, states: Array, max_steps: int = 1000) -> Array:
     return states
 
 
+def independent(pen: Array, n_labels: int) -> RBM:
+    """A machine without weights whose penultimate units are on as often as in `pen` (n, pen), each for itself.
+
+    The control for what is said of a landscape: whatever holds in this one too is no news of the other. No unit is
+    taken to be always on or off: a half is added to what is counted, on and off. Its labels cost nothing.
+    """
+    ops, n = backend.current(), len(pen)
+    on = (ops.asarray(pen).sum(axis=0) + 0.5) / (n + 1)
+    biases = ops.xp.concatenate([ops.xp.log(on / (1 - on)), ops.zeros(n_labels)])
+    return RBM(ops.zeros(len(biases), 1), biases, ops.zeros(1), n_labels)
+
+
 def barrier(energies: np.ndarray) -> float:
     """How far a walk climbs above the higher of its two ends, in nats."""
     return float(energies.max() - max(energies[0], energies[-1]))

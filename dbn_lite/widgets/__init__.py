@@ -381,7 +381,7 @@ class Mind(_OfNet):
     def still(self) -> Picture:
         """A column for each label: coin flips, and what the chain has in mind after 100 and 1,000 iterations."""
         net = self._net()
-        seen = evolve(net, np.arange(net.n_labels), net.n_labels, every=100, columns=11)[[0, 1, 10]]  # (3, label, vis)
+        seen = evolve(net, range(net.n_labels), net.n_labels, every=100, columns=11)[[0, 1, 10]]  # (3, label, vis)
         return plot.image_grid(seen.reshape(-1, seen.shape[2]), self.shape, columns=net.n_labels)
 
 
