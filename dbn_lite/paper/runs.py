@@ -35,7 +35,7 @@ def recorded_runs(folder: str | Path, data: str = "mnist", preset: str = "paper"
 def _read(path: Path) -> dict[str, Any]:
     run = record.read(path, record.OF_RUN)
     record.expect_validated(run["rows"], path)
-    measured = ("greedy_test_errors", "best_test_errors", "final_test_errors", "best_validation_error", "read_outs")
+    measured = ("best_test_errors", "final_test_errors", "best_validation_error", "read_outs")
     if run["finished"] and (lacking := [name for name in measured if run[name] is None]):
         raise InputError(f"{path} is not the record of a finished run (no {lacking[0]}); record the run again.")
     return run
