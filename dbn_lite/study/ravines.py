@@ -73,7 +73,7 @@ def independent_walk(one: RBM, other: RBM) -> np.ndarray:
     """
     n, on, heights = one.n_vis - one.n_labels, 0, []
     bias = np.array([backend.current().to_numpy(control.vis_bias)[:n] for control in (one, other)], dtype=float)
-    log_z, (state, end) = np.logaddexp(0, bias).sum(axis=1), np.float64(bias > 0)
+    log_z, (state, end) = np.logaddexp(0, bias).sum(axis=1), (bias > 0).astype(float)
     while True:
         heights.append(log_z[on] - bias[on] @ state)
         left = np.flatnonzero(state != end)
