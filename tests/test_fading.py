@@ -112,3 +112,37 @@ def test_the_paper_s_arm_of_up_down_is_up_down(monkeypatch):
         assert pen.shape == (len(parts.train_images), 10)
     assert [epochs for epochs, _ in ends["a"]] == [0, 1, 2]
     assert not np.allclose(ends["a"][2][1], ends["b"][2][1])
+
+
+def told(faint, weights=None):
+    """A record of one row an arm, whose chains are faint so often from every start."""
+    ended = zip(ARMS, faint, weights or [-0.01] * len(faint), strict=False)
+    worth = {"validation_error": 2.0, "top_bias": -1.0, "top_on": 0.1, "epochs": 10}
+    starts = ("noise", "digits", "top")
+    return [
+        {"arm": arm.name, "memory_weight": w, **worth}
+        | {"dreams": [{"start": s, "dreams": 100, "faint": n, "right": 90 - n} for s in starts]}
+        for arm, n, w in ended
+    ]
+
+
+def test_the_table_has_the_numbers_of_the_epochs_asked_for():
+    rows = told([40, 10])
+    assert fading.in_lines(rows, 0) == []
+    assert fading.in_lines(rows, 10)[1] == [ARMS[1].name, "2.00", "-0.0100", "-1.00", "10%", *["10, 80"] * 3]
+
+
+def test_words_are_chosen_by_the_numbers():
+    assert "enough" in fading.in_words(told([40, 10]))
+    assert "too few" in fading.in_words(told([4, 1, 1]))
+    helped, useless = fading.in_words(told([40, 10, 70])), fading.in_words(told([40, 30, 30]))
+    assert f"Less than half as many fade here: *{ARMS[1].name}* (10 % faint, 80 % right)." in helped
+    assert f"More than one and a half times as many: *{ARMS[2].name}*" in helped
+    assert "not in the nature" in helped
+    assert "Less than half as many fade here: none." in useless
+    assert "not alone" in useless
+    faint = [40, 38, 36, 34, 32, 30, 28, 1]  # the arm whose chains wander is no choice that the paper leaves open
+    assert "not alone" in fading.in_words(told(faint))
+    assert "Fewest of all fade with chains that wander." in fading.in_words(told(faint))
+    assert "as it says" in fading.in_words(told(faint, [-n for n in faint]))
+    assert "not by itself the cause" in fading.in_words(told(faint, faint))

@@ -108,6 +108,25 @@ def test_the_control_has_the_mean_activities_and_no_order_among_its_units():
     assert ravines.barrier(ravines.flip_walk(control, states[1], states[62])) < 1e-6  # first all that lead down
 
 
+def test_a_walk_between_classes_of_independent_units_takes_the_lowest_next_state():
+    one, other = (ravines.independent(np.float32(pen), 2) for pen in ([[1, 1, 0, 1]] * 3, [[0, 1, 1, 0]] * 5))
+    found, p = ravines.independent_walk(one, other), np.array([[7, 7, 1, 7], [1, 11, 11, 1]]) / [[8], [12]]
+
+    def height(on, state):
+        return -np.log(np.where(state, p[on], 1 - p[on])).sum()
+
+    on, state, end, heights = 0, np.array([1, 1, 0, 1]), np.array([0, 1, 1, 0]), []
+    while True:
+        heights.append(height(on, state))
+        moves = [(on, np.where(np.arange(4) == i, 1 - state, state)) for i in np.flatnonzero(state != end)]
+        moves += [] if on else [(1, state)]
+        if not moves:
+            break
+        on, state = min(moves, key=lambda move: height(*move))
+    np.testing.assert_allclose(found, heights, atol=1e-5)
+    assert len(found) == 5
+
+
 def test_scattered_states_are_as_far_as_told_with_as_many_units_on():
     net, _ = nets(0)
     rng = np.random.default_rng(1)

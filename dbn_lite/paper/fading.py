@@ -238,3 +238,74 @@ def worth(net: DBN, dataset: Dataset, seed: int) -> dict[str, Any]:
         "top_on": round(float(on), 4),
         "dreams": dreams.measure(net, dataset, after=(AFTER,), seed=seed),
     }
+
+
+HEADER = ("training", "validation error, %", "mean weight", "top biases", "top units on")  # and a column for each start
+
+
+def in_lines(rows: Sequence[dict[str, Any]], epochs: int) -> list[list[str]]:
+    """A line for each arm after so many epochs of up-down: as `HEADER` says, then faint and right from each start."""
+    return [
+        [
+            row["arm"],
+            f"{row['validation_error']:.2f}",
+            f"{row['memory_weight']:+.4f}",
+            f"{row['top_bias']:+.2f}",
+            f"{row['top_on']:.0%}",
+            *(f"{of_start['faint']}, {of_start['right']}" for of_start in row["dreams"]),
+        ]
+        for row in rows
+        if row["epochs"] == epochs
+    ]
+
+
+def in_words(rows: Sequence[dict[str, Any]], epochs: int = UP_DOWN_EPOCHS) -> str:
+    """What the table shows, in sentences that its numbers choose: which arms fade less than the unchanged one."""
+    ended = {row["arm"]: row for row in rows if row["epochs"] == epochs}
+    faint, right = ({arm: _percent(row, what) for arm, row in ended.items()} for what in ("faint", "right"))
+    unchanged, wanders = ARMS[0].name, ARMS[-1].name
+    if unchanged not in ended or len(ended) < 3:
+        return "The record does not hold enough of these trainings yet to compare them."
+    base = faint[unchanged]
+    if base < 10:
+        return f"Unchanged, only {base:.0f} % fade in so short a training: too few to compare."
+
+    def listed(arms: Sequence[str]) -> str:
+        return "; ".join(f"*{arm}* ({faint[arm]:.0f} % faint, {right[arm]:.0f} % right)" for arm in arms) or "none"
+
+    arms = [arm for arm in ended if arm != unchanged]
+    less, more = [a for a in arms if faint[a] < base / 2], [a for a in arms if faint[a] > 1.5 * base]
+    text = f"Over the three starts, {listed([unchanged])}. Less than half as many fade here: {listed(less)}. "
+    text += f"More than one and a half times as many: {listed(more)}. " if more else ""
+    between = [arm for arm in arms if arm not in less + more]
+    text += f"In between: {listed(between)}. " if between else ""
+    if set(less) - {wanders}:
+        text += "So the fading is not in the nature of the procedure: a choice that the paper leaves open can do away "
+        text += "with most of it."
+    else:
+        text += "So none of the choices recorded here is the one that we got wrong, at least not alone and not in so "
+        text += "short a training."
+    if wanders in ended:
+        best = min(arms, key=lambda arm: faint[arm])
+        text += " Fewest of all fade with chains that wander." if best == wanders else f" Fewest fade with *{best}*."
+    return text + _of_the_weights(ended, faint)
+
+
+def _percent(row: dict[str, Any], what: str) -> float:
+    """The share of chains that are faint, or right, over all starts."""
+    return float(100 * sum(of[what] for of in row["dreams"]) / sum(of["dreams"] for of in row["dreams"]))
+
+
+def _of_the_weights(ended: dict[str, dict[str, Any]], faint: dict[str, float]) -> str:
+    """Whether nets with more negative weights fade more, once there are enough of them to ask."""
+    if len(ended) < 6:
+        return ""
+    pairs = [row["memory_weight"] for row in ended.values()], [faint[arm] for arm in ended]
+    rank = np.corrcoef([np.argsort(np.argsort(values)) for values in pairs])[0, 1]
+    told = f"\n\nAnd the suspicion? Over the {len(ended)} nets the ranks of the mean weight and of the faint share "
+    told += f"correlate by {rank:+.2f}: "
+    if rank < -0.6:
+        return told + "the more negative the weights, the more pages fade, as it says."
+    return told + (
+        "the mean weight does not tell which nets fade. It is a trait of these memories, and not by itself the cause."
+    )

@@ -66,6 +66,28 @@ def independent(pen: Array, n_labels: int) -> RBM:
     return RBM(ops.zeros(len(biases), 1), biases, ops.zeros(1), n_labels)
 
 
+def independent_walk(one: RBM, other: RBM) -> np.ndarray:
+    """A greedy walk from the likeliest state of one machine of `independent` units to that of another: its heights.
+
+    A height is -log p(state | class); one of the changes swaps the class. As `flip_walk` between two valleys.
+    """
+    n, on, heights = one.n_vis - one.n_labels, 0, []
+    bias = np.array([backend.current().to_numpy(control.vis_bias)[:n] for control in (one, other)], dtype=float)
+    log_z, (state, end) = np.logaddexp(0, bias).sum(axis=1), (bias > 0).astype(float)
+    while True:
+        heights.append(log_z[on] - bias[on] @ state)
+        left = np.flatnonzero(state != end)
+        if on and not len(left):
+            return np.array(heights)
+        climbs = bias[on, left] * (2 * state[left] - 1)
+        swap = np.inf if on else log_z[1] - bias[1] @ state - heights[-1]
+        if len(left) and climbs.min() < swap:
+            unit = left[climbs.argmin()]
+            state[unit] = 1 - state[unit]
+        else:
+            on = 1
+
+
 def barrier(energies: np.ndarray) -> float:
     """How far a walk climbs above the higher of its two ends, in nats."""
     return float(energies.max() - max(energies[0], energies[-1]))
