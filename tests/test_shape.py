@@ -12,7 +12,8 @@ from visiting import BROWSER, Visit
 ROOT = Path(__file__).parents[1]
 HTML = ROOT / "_build" / "html"
 HELD = (
-    "01-explaining-away", "02-complementary-priors", "03-rbm", "04-greedy", "05-updown", "06-mnist", "07-mind", "a-complementary-priors",
+    "01-explaining-away", "02-complementary-priors", "03-rbm", "04-greedy", "05-updown",
+    "06-mnist", "07-mind", "a-complementary-priors", "b-pseudocode",
 )  # fmt: skip
 MISSING = [name for name in HELD if not (HTML / "book" / f"{name}.html").exists()]
 LACKS = "no Chromium or Chrome is installed" if BROWSER is None else "run make book first" if MISSING else ""
