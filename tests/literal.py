@@ -140,7 +140,7 @@ def updates(net, data, targets, numbers, r, numCDiters, sample_labels=False, up_
         left = iter(numbers)
 
         def rand(one, n, case=case, left=left):
-            row = np.float64(next(left)[case : case + 1])
+            row = np.asarray(next(left)[case : case + 1], dtype=np.float64)
             assert row.shape == (one, n), "the library draws other numbers, or in another order"
             return row
 

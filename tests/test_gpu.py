@@ -295,7 +295,7 @@ def test_products_of_parts_and_transposes(cupy_ops, of_a, of_b):
         a, b, whole = rows(m, k), rows(k, n, seed=1), cupy_ops.zeros(m + 2, n + 3)
         out = whole[1:-1, 1:-2]
         assert cupy_ops.matmul(OPERANDS[of_a](cupy_ops, a), OPERANDS[of_b](cupy_ops, b), out=out) is out
-        expected = np.pad(np.float64(a) @ b, ((1, 1), (1, 2)))
+        expected = np.pad(a.astype(np.float64) @ b, ((1, 1), (1, 2)))
         np.testing.assert_allclose(cupy_ops.to_numpy(whole), expected, rtol=1e-5, atol=1e-6)
 
 
