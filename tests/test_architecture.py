@@ -14,6 +14,7 @@ MAY_KNOW = {
     "data": {"hall", "backend"},
     "study": {"hall", "backend"},
     "paper": {"hall", "backend", "data", "study"},
+    "senses": {"hall", "backend", "data"},
     "widgets": {"hall", "backend", "data"},
 }
 

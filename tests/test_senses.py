@@ -70,7 +70,7 @@ def test_griffin_and_lim_bring_the_sound_closer_to_its_picture():
     word = hiss(0, 1)
     picture = sound.spectrogram(word)
     first, last = (np.corrcoef(picture, sound.spectrogram(sound.waveform(picture, 0.5, n)))[0, 1] for n in (0, 60))
-    assert last > max(0.8, first)
+    assert last > max(0.75, first)
 
 
 def test_variants_are_other_pictures_of_the_same_word():
@@ -87,7 +87,7 @@ def test_variants_are_other_pictures_of_the_same_word():
 
 @pytest.mark.parametrize("wave", [np.zeros(4000), np.ones(10), np.ones((2, 4000)), np.full(4000, np.nan)])
 def test_what_is_no_word_is_refused(wave):
-    with pytest.raises(InputError, match=r"give one row|silent"):
+    with pytest.raises(InputError, match=r"give a row|silent"):
         sound.spectrogram(wave)
     with pytest.raises(InputError, match="has no sound; give"):
         sound.waveform(wave)
@@ -98,7 +98,10 @@ def test_what_is_no_word_is_refused(wave):
 
 def test_pairs_are_of_one_class_balanced_and_fair():
     rng = np.random.default_rng(0)
-    image_labels, sound_labels = rng.permutation(np.repeat(np.arange(5), 13)), rng.permutation(np.repeat(np.arange(5), 4))
+    image_labels, sound_labels = (
+        rng.permutation(np.repeat(np.arange(5), 13)),
+        rng.permutation(np.repeat(np.arange(5), 4)),
+    )
     images, sounds = pairs.draw_pairs(image_labels, sound_labels, 20, 30, rng)
     assert images.shape == sounds.shape == (600,)
     np.testing.assert_array_equal(image_labels[images], sound_labels[sounds])
@@ -116,7 +119,7 @@ def test_both_halves_of_a_mini_batch_have_all_classes():
     labels = np.repeat(np.arange(2), 50)
     images, _ = pairs.draw_pairs(labels, labels, 100, 40, np.random.default_rng(1))
     halves = labels[images].reshape(80, 50).mean(axis=1)
-    assert 0.2 < halves.min() and halves.max() < 0.8  # noqa: PT018
+    assert abs(halves - 0.5).max() < 0.3
 
 
 def test_pairs_that_cannot_be_are_refused():

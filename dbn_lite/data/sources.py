@@ -159,7 +159,7 @@ def _known(name: str, *names: str) -> str:
 
 
 def fetch(name: str) -> Path:
-    """Bring "mnist", "usps" or "fsdd" to the cache, unless DBN_LITE_DATA has a folder of that name, and return its folder.
+    """Bring "mnist", "usps" or "fsdd" to the cache, unless DBN_LITE_DATA has a folder of that name; return its folder.
 
     What is sound in the cache stays; each download is verified before it takes its place. Raises
     NotFetchedError if no mirror gives a sound file, InputError if the cache cannot be written.

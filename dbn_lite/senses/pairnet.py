@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from .. import backend
+from .. import backend, store
 from ..backend import Array
 from ..dataset import check_images
 from ..errors import MOST, InputError, whole
@@ -117,20 +119,81 @@ def imagine(
 
 
 def dream(
-    net: PairNet, given: np.ndarray, sense: str, n_gibbs: int = 200, rng: backend.Random | int = 0
+    net: PairNet,
+    given: np.ndarray,
+    sense: str,
+    n_gibbs: int = 50,
+    rng: backend.Random | int = 0,
+    trust: float = 1.0,
 ) -> np.ndarray:
     """What the net imagines for what one sense is given: (n, vis of the other), probabilities.
 
     `given` (n, vis) goes up, its features are held, and `n_gibbs` iterations, from states that nothing has caused,
-    settle the others; `sense` is "image" or "sound". Raises InputError for another sense, no iterations, or what does
-    not fit: not (n, vis) numbers in [0, 1].
+    settle the others; `sense` is "image" or "sound". `trust` is how many times the held features count: at 1 it is the
+    memory's own conditional distribution, above that it listens to them more than it learned to. Raises InputError for
+    another sense, no iterations, no trust, or what does not fit: not (n, vis) numbers in [0, 1].
     """
+    if not 0 < trust < np.inf:
+        raise InputError(f"trust is {trust}; give a number above 0, 1 for what the memory learned.")
     n_gibbs, rng = whole("n_gibbs", n_gibbs, most=MOST), backend.stream(rng, "dream")
     pathway, known, unknown = getattr(net, expect_sense(sense)), net.features(sense), net.features(other(sense))
     features = up(pathway, check_images(given, pathway.sizes[0]))
     ops = backend.current()
     width = unknown.stop - unknown.start
     states = ops.sample(ops.zeros(len(features), width), net.memory.vis_bias[unknown], rng)
-    imagine(net.memory, known, features, unknown, states, n_gibbs, rng)
+    imagine(net.memory, known, trust * features, unknown, states, n_gibbs, rng)
     seen: np.ndarray = ops.to_numpy(down(getattr(net, other(sense)), states, rng))
     return seen
+
+
+# On disk
+
+
+def arrays_of(net: PairNet) -> dict[str, Array]:
+    """Every parameter by name: sense, way, layer from below; and the memory's three."""
+    found = {
+        f"{sense}.{way}.{i}.{part}": a
+        for sense in SENSES for way in ("rec", "gen")
+        for i, pair in enumerate(getattr(getattr(net, sense), way)) for part, a in zip(("W", "b"), pair, strict=True)
+    }  # fmt: skip
+    memory = net.memory
+    return found | {"memory.W": memory.W, "memory.vis_bias": memory.vis_bias, "memory.hid_bias": memory.hid_bias}
+
+
+def save(net: PairNet, path: str | Path, **meta: Any) -> None:
+    """Write a net as float16, which is as fine as its dreams need, and `meta` as JSON, to an .npz."""
+    to_numpy = backend.current().to_numpy
+    store.save_arrays(path, {name: to_numpy(a).astype(np.float16) for name, a in arrays_of(net).items()}, meta)
+
+
+def load(path: str | Path) -> PairNet:
+    """Read a net that `save` wrote; InputError, naming the file, for anything else."""
+    arrays, _ = store.load_arrays(path)
+    ops = backend.current()
+    try:
+        paths = {
+            sense: Pathway(*(
+                [(ops.asarray(arrays[f"{sense}.{way}.{i}.W"]), ops.asarray(arrays[f"{sense}.{way}.{i}.b"]))
+                 for i in range(sum(name.startswith(f"{sense}.{way}.") for name in arrays) // 2)]
+                for way in ("rec", "gen")
+            ))
+            for sense in SENSES
+        }  # fmt: skip
+        memory = RBM(arrays["memory.W"], arrays["memory.vis_bias"], arrays["memory.hid_bias"])
+        net = PairNet(paths["image"], paths["sound"], memory)
+        fits = all(_fits(getattr(net, sense)) for sense in SENSES)
+        fits = fits and all(bool(np.isfinite(a).all()) for a in arrays.values())
+    except (KeyError, IndexError, TypeError) as error:
+        raise InputError(f"{path} is no net of two senses; make one with `dbn-lite senses`.") from error
+    if not fits:
+        raise InputError(f"{path} holds layers that do not fit each other; make the net again with `dbn-lite senses`.")
+    return net
+
+
+def _fits(pathway: Pathway) -> bool:
+    sizes = pathway.sizes
+    return all(
+        rec[0].shape == (below, above) and rec[1].shape == (above,)
+        and gen[0].shape == (above, below) and gen[1].shape == (below,)
+        for below, above, rec, gen in zip(sizes, sizes[1:], pathway.rec, pathway.gen, strict=True)
+    )  # fmt: skip

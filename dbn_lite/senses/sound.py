@@ -7,6 +7,8 @@ speaker than of the word.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,7 +36,7 @@ def spectrogram(
     """
     wave = np.asarray(wave, dtype=np.float32)
     if wave.ndim != 1 or len(wave) < WINDOW or not np.isfinite(wave).all():
-        raise InputError(f"sound of shape {wave.shape} cannot be read; give one row of {WINDOW} finite samples or more.")
+        raise InputError(f"sound of shape {wave.shape} cannot be read; give a row of {WINDOW} finite samples or more.")
     power = np.abs(_transform().stft(wave)).astype(np.float32) ** 2  # (frequencies, moments)
     bands = filters(warp) @ power
     if not bands.max() > 0:
@@ -106,6 +108,7 @@ def _mel(frequency: float) -> float:
     return float(2595 * np.log10(1 + frequency / 700))
 
 
+@lru_cache(1)
 def _transform():  # type: ignore[no-untyped-def]
     from scipy.signal import ShortTimeFFT, windows
 
