@@ -1,13 +1,23 @@
 """Two senses over one memory: sounds as pictures and back, pairs, and dreams held to sums over all states."""
 
+import base64
+import io
+import json
+import re
+
 import numpy as np
 import pytest
+from scipy.io import wavfile
 from tiny import machines, means_agree, misfit
 
-from dbn_lite import backend, exact
+from dbn_lite import backend, cli, exact
+from dbn_lite.dataset import Dataset
 from dbn_lite.errors import InputError
 from dbn_lite.rbm import RBM, random_rbm
-from dbn_lite.senses import learners, pairnet, pairs, sound
+from dbn_lite.senses import experiment, learners, pairnet, pairs, sound
+from dbn_lite.senses.experiment import HELD_OUT, Settings
+from dbn_lite.senses.reader import Reader
+from dbn_lite.senses.speech import Speech
 
 N_IMAGE, N_SOUND, N_TOP = 2, 3, 4
 
@@ -91,6 +101,26 @@ def test_what_is_no_word_is_refused(wave):
         sound.spectrogram(wave)
     with pytest.raises(InputError, match="has no sound; give"):
         sound.waveform(wave)
+
+
+def test_players_hold_their_sounds_and_fetch_nothing():
+    waves = [np.float32([0, 0.5, -1, 1]), np.float32([0.25] * 9)]
+    html = sound.players(waves, ["a <three>", "four"])._repr_html_()
+    assert html.count("<audio") == 2
+    assert "a &lt;three&gt;" in html
+    for wave, data in zip(waves, re.findall('src="data:audio/wav;base64,([^"]+)"', html), strict=True):
+        rate, samples = wavfile.read(io.BytesIO(base64.b64decode(data)))
+        assert rate == sound.RATE
+        np.testing.assert_allclose(samples / 32767, wave, atol=1e-4)
+
+
+def test_a_picture_stands_upright_with_low_tones_below():
+    low = np.zeros((sound.FRAMES, sound.BANDS), np.float32)
+    low[3, 0] = 1
+    page = sound.upright(low.reshape(1, -1), (28, 28)).reshape(28, 28)
+    assert np.argwhere(page == 1).tolist() == [[25, 7]]
+    with pytest.raises(InputError, match="too small"):
+        sound.upright(low.reshape(1, -1), (10, 28))
 
 
 # ---- Pairs
@@ -273,3 +303,135 @@ def test_learners_refuse_what_does_not_fit():
         learners.Recall(net.memory, N_IMAGE, 4).step(np.zeros((4, 4), np.float32), stream(), 0.1)
     with pytest.raises(InputError, match="sounds have the shape"):
         learners.PairUpDown(net, 4).step(np.zeros((4, 3), np.float32), np.zeros((4, 3), np.float32), stream(), 0.1)
+
+
+# ---- The experiment
+
+
+class Few:
+    """Stands in for MNIST and fsdd: digits of ink in ten places, words of one tone each, three speakers."""
+
+    def __init__(self, seed=0):
+        rng = np.random.default_rng(seed)
+        labels = np.uint8(np.repeat(np.arange(10), 260))
+        ink = np.kron(np.eye(10), np.ones(6))[labels] * rng.uniform(0.5, 1, (2600, 60))
+        self.images = Dataset("few", ink, labels, ink, labels, (6, 10))
+        hertz = np.geomspace(300, 3000, 10)
+        said = [(tone(hertz[k] * pitch, 0.3), k, who) for who, pitch in (("ann", 1), ("bob", 1.04), (HELD_OUT, 1.02))
+                for k in range(10) for _ in range(5)]  # fmt: skip
+        noisy = [np.float32(wave + 0.001 * rng.normal(size=wave.shape)) for wave, _, _ in said]
+        self.speech = Speech(noisy, np.uint8([k for _, k, _ in said]), np.array([who for *_, who in said]))
+
+
+SMALL = Settings(
+    images=100, variants=1, image_layers=(30, 20), sound_layers=(60, 40), top=60, image_epochs=30, sound_epochs=200,
+    recall_epochs=15, up_down_epochs=1, recall_rate=0.05, n_gibbs=5,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def few():
+    return Few()
+
+
+@pytest.fixture(scope="module")
+def ran(few):
+    told = []
+    rows, net = experiment.run(few.images, few.speech, SMALL, HELD_OUT, 0, lambda *one: told.append(one))
+    return rows, net, told
+
+
+def test_a_voice_that_no_net_has_heard_is_understood_and_answered(ran):
+    """Ten tones and ten places of ink: here nearly every dream must be right, both ways."""
+    rows, _, told = ran
+    assert [row["stage"] for row in rows] == ["recall", "up-down"]
+    for way in ("sound to image, by eye", "image to sound, by ear"):
+        assert rows[0][way]["percent"] > 80
+        assert sum(rows[0][way]["by_digit"]) == rows[0][way]["right"]
+    assert {stage for stage, *_ in told} == {
+        "spectrograms", "images, greedily", "sounds, greedily", "recall", "up-down"
+    }  # fmt: skip
+
+
+def test_the_held_out_speaker_is_in_no_training_set(few, monkeypatch):
+    heard = []
+    monkeypatch.setattr(Speech, "pictures", lambda self: heard.append(set(self.speakers.tolist())) or np.zeros((1, 9)))
+    monkeypatch.setattr(Speech, "variants", lambda self, n, rng: 1 / 0)
+    for speaker in ("bob", HELD_OUT):
+        with pytest.raises(ZeroDivisionError):
+            experiment.run(few.images, few.speech, SMALL, speaker, 0, lambda *_: None)
+    assert heard == [{"ann"}, {"bob"}, {"ann", "bob"}, {HELD_OUT}]
+
+
+def test_test_images_are_shown_in_the_final_run_alone():
+    few = Few()
+    labels = np.uint8(np.repeat(np.arange(10), 60))
+    few.images = Dataset(
+        "few", few.images.train_images, few.images.train_labels, np.full((600, 60), 0.5), labels, (6, 10)
+    )
+    for final in (False, True):
+        learnt, for_eye, shown = experiment.examples(few.images, 100, final)
+        assert ((shown[0] == 0.5).all()) == final
+        assert not (learnt[0] == 0.5).any() and not (for_eye[0] == 0.5).any()  # noqa: PT018
+    with pytest.raises(InputError, match="few has too few images of a class"):
+        experiment.examples(few.images, 190, False)
+
+
+def test_a_net_comes_back_from_its_file(ran, few, tmp_path):
+    net, path = ran[1], tmp_path / "net.npz"
+    pairnet.save(net, path, seed=0)
+    again, heard = pairnet.load(path), few.speech.pictures()[:4]
+    for name, a in pairnet.arrays_of(net).items():
+        np.testing.assert_allclose(pairnet.arrays_of(again)[name], a, atol=1e-3, rtol=1e-3)
+    assert pairnet.dream(again, heard, "sound", 5).shape == (4, 60)
+    with np.load(path) as file:
+        arrays = dict(file)
+    for spoilt, why in (
+        ({"memory.W": arrays["memory.W"][1:]}, "do not join|does not hold"),
+        ({"image.rec.1.b": arrays["image.rec.1.b"][1:]}, "do not fit|does not hold"),
+        ({"sound.gen.0.W": np.full_like(arrays["sound.gen.0.W"], np.nan)}, "do not fit"),
+    ):
+        np.savez(path, **{**arrays, **spoilt})
+        with pytest.raises(InputError, match=why):
+            pairnet.load(path)
+    np.savez(path, W=np.zeros(3))
+    with pytest.raises(InputError, match="is no net of two senses"):
+        pairnet.load(path)
+
+
+def test_the_command_records_searches_beside_the_final_run(few, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("dbn_lite.data.load", lambda name: few.images)
+    monkeypatch.setattr("dbn_lite.senses.speech.load_speech", lambda: few.speech)
+    few.images.test_images.setflags(write=False)
+    quick = {"images": 100, "variants": 0, "image_epochs": 1, "sound_epochs": 1, "recall_epochs": 1, "top": 20,
+             "up_down_epochs": 0, "sound_layers": [20, 20], "dream_gibbs": 2}  # fmt: skip
+    (tmp_path / "quick.json").write_text(json.dumps(quick))
+    out, net = tmp_path / "senses.json", tmp_path / "net.npz"
+    call = ["senses", "--data", "few", "--settings", str(tmp_path / "quick.json"), "--out", str(out)]
+    assert cli.main([*call, "--speaker", "bob"]) == 0
+    assert cli.main([*call, "--net", str(net), "--json"]) == 0
+    found = json.loads(out.read_text())
+    assert [row["speaker"] for row in found["search"]] == ["bob"]
+    assert [row["speaker"] for row in found["rows"]] == [HELD_OUT]
+    assert found["search"][0]["changes"]["top"] == found["settings"]["top"] == 20
+    shapes = {name: experiment.unpacked(found["examples"][name], n).shape for name, n in (("heard", 10), ("seen", 40))}
+    assert shapes == {"heard": (10, sound.FRAMES * sound.BANDS), "seen": (40, 60)}
+    assert pairnet.load(net).memory.n_hid == 20
+    capsys.readouterr()
+    for bad, why in (('{"tops": 3}', "no setting 'tops'"), ('{"top": "x"}', "top is 'x'; give something like 400")):
+        (tmp_path / "quick.json").write_text(bad)
+        assert cli.main(call) == 2
+        assert why in capsys.readouterr().err
+    (tmp_path / "quick.json").write_text("{}")
+    assert cli.main([*call, "--speaker", "eve"]) == 2
+    assert "there is no speaker 'eve'; choose from ann, bob" in capsys.readouterr().err
+
+
+def test_a_reader_reads_what_it_has_not_seen():
+    rng, centres = np.random.default_rng(0), np.random.default_rng(1).random((4, 30))
+    labels = rng.integers(4, size=400)
+    rows = np.float32(centres[labels] + 0.1 * rng.normal(size=(400, 30)))
+    reader = Reader(rows[:200], labels[:200] + 3)
+    assert (reader.read(rows[200:]) == labels[200:] + 3).mean() > 0.98
+    with pytest.raises(InputError, match="teach nothing"):
+        Reader(rows, labels[:9])

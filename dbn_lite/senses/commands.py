@@ -29,13 +29,13 @@ def add_senses(parser: argparse.ArgumentParser) -> None:
 
 def _senses(a: argparse.Namespace) -> dict[str, Any]:
     from . import experiment, pairnet
-    from .speech import load_speech
+    from . import speech as recordings
 
     changes = _changes(a.settings)
     for path in filter(None, (a.out, a.net)):
         expect_writable(path)
     before = read_json(a.out, {"rows": [{}]}, "a record of `dbn-lite senses`") if a.out and a.out.exists() else {}
-    dataset, speech = data.load(a.data), load_speech()
+    dataset, speech = data.load(a.data), recordings.load_speech()
     settings, started = experiment.Settings(**changes), time.perf_counter()
     rows, net = experiment.run(dataset, speech, settings, a.speaker, a.seed, _watch(not a.json))
     seconds = time.perf_counter() - started

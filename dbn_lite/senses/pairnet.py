@@ -191,9 +191,9 @@ def load(path: str | Path) -> PairNet:
 
 
 def _fits(pathway: Pathway) -> bool:
-    sizes = pathway.sizes
-    return all(
+    sizes, n = pathway.sizes, len(pathway.rec)
+    return len(pathway.gen) == n and all(
         rec[0].shape == (below, above) and rec[1].shape == (above,)
         and gen[0].shape == (above, below) and gen[1].shape == (below,)
-        for below, above, rec, gen in zip(sizes, sizes[1:], pathway.rec, pathway.gen, strict=True)
+        for below, above, rec, gen in zip(sizes[:-1], sizes[1:], pathway.rec, pathway.gen, strict=True)
     )  # fmt: skip

@@ -7,6 +7,11 @@ speaker than of the word.
 
 from __future__ import annotations
 
+import base64
+import html
+import io
+import wave
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -26,7 +31,7 @@ SECONDS = 0.4  # how long a word is that nobody has said
 
 
 def spectrogram(
-    wave: NDArray[np.floating], warp: float = 1.0, stretch: float = 1.0, shift: float = 0.0
+    samples: NDArray[np.floating], warp: float = 1.0, stretch: float = 1.0, shift: float = 0.0
 ) -> NDArray[np.float32]:
     """The picture of a spoken word, (FRAMES * BANDS,), column by column, from samples (n,) at RATE.
 
@@ -34,10 +39,12 @@ def spectrogram(
     tract; `stretch` by how much more time the picture shows, `shift` by how many deviations later.
     Raises InputError for what is no sound: not one row of at least WINDOW finite samples, or silence.
     """
-    wave = np.asarray(wave, dtype=np.float32)
-    if wave.ndim != 1 or len(wave) < WINDOW or not np.isfinite(wave).all():
-        raise InputError(f"sound of shape {wave.shape} cannot be read; give a row of {WINDOW} finite samples or more.")
-    power = np.abs(_transform().stft(wave)).astype(np.float32) ** 2  # (frequencies, moments)
+    samples = np.asarray(samples, dtype=np.float32)
+    if samples.ndim != 1 or len(samples) < WINDOW or not np.isfinite(samples).all():
+        raise InputError(
+            f"sound of shape {samples.shape} cannot be read; give a row of {WINDOW} finite samples or more."
+        )
+    power = np.abs(_transform().stft(samples)).astype(np.float32) ** 2  # (frequencies, moments)
     bands = filters(warp) @ power
     if not bands.max() > 0:
         raise InputError("a silent recording is no word; leave it out.")
@@ -69,9 +76,48 @@ def waveform(picture: NDArray[np.floating], seconds: float = SECONDS, n_iteratio
     for _ in range(n_iterations):
         again = transform.stft(transform.istft(magnitudes * phases, k1=n))
         phases = again / np.maximum(np.abs(again), 1e-9)
-    wave = transform.istft(magnitudes * phases, k1=n).astype(np.float32)
-    sound: NDArray[np.float32] = 0.9 * wave / max(float(np.abs(wave).max()), 1e-9)
+    samples = transform.istft(magnitudes * phases, k1=n).astype(np.float32)
+    sound: NDArray[np.float32] = 0.9 * samples / max(float(np.abs(samples).max()), 1e-9)
     return sound
+
+
+class Players(str):
+    """Sounds as a notebook and a page play them, in themselves: nothing is fetched."""
+
+    def _repr_html_(self) -> str:
+        return str(self)
+
+
+def players(waves: Sequence[NDArray[np.floating]], names: Sequence[str]) -> Players:
+    """One player for each sound, samples from -1 to 1 at RATE, with its name: HTML that holds the sounds as WAV."""
+    each = "".join(_player(samples, name) for samples, name in zip(waves, names, strict=True))
+    return Players(f'<div class="players">{each}</div>')
+
+
+def _player(samples: NDArray[np.floating], name: str) -> str:
+    file = io.BytesIO()
+    with wave.open(file, "wb") as out:
+        out.setparams((1, 2, RATE, len(samples), "NONE", ""))
+        out.writeframes(np.rint(32767 * np.clip(samples, -1, 1)).astype("<i2").tobytes())
+    url, label = f"data:audio/wav;base64,{base64.b64encode(file.getvalue()).decode()}", html.escape(name)
+    return (
+        f'<figure style="display:inline-block;margin:0.3em"><figcaption>{label}</figcaption>'
+        f'<audio controls preload="auto" style="width:11em" aria-label="{label}" src="{url}"></audio></figure>'
+    )
+
+
+def upright(pictures: NDArray[np.floating], shape: tuple[int, int] = (BANDS, FRAMES)) -> NDArray[np.float32]:
+    """Pictures (n, FRAMES * BANDS) as they are looked at, low tones at the bottom, time to the right: (n, pixels).
+
+    In the middle of a page of `shape`, for drawing them beside images. Raises InputError if they do not fit on it.
+    """
+    above, beside = shape[0] - BANDS, shape[1] - FRAMES
+    if above < 0 or beside < 0:
+        raise InputError(f"a page of {shape} is too small for {BANDS} by {FRAMES}; give a larger one.")
+    turned = pictures.reshape(-1, FRAMES, BANDS).transpose(0, 2, 1)[:, ::-1]
+    margins = ((0, 0), (above // 2, above - above // 2), (beside // 2, beside - beside // 2))
+    page: NDArray[np.float32] = np.pad(turned, margins).reshape(len(turned), -1).astype(np.float32)
+    return page
 
 
 def filters(warp: float = 1.0, area: bool = True) -> NDArray[np.float32]:
