@@ -418,7 +418,12 @@ def test_the_command_records_searches_beside_the_final_run(few, monkeypatch, tmp
     assert shapes == {"heard": (10, sound.FRAMES * sound.BANDS), "seen": (40, 60)}
     assert pairnet.load(net).memory.n_hid == 20
     capsys.readouterr()
-    for bad, why in (('{"tops": 3}', "no setting 'tops'"), ('{"top": "x"}', "top is 'x'; give something like 400")):
+    for bad, why in (
+        ('{"tops": 3}', "no setting 'tops'"),
+        ('{"top": "x"}', "top is 'x'; give a whole number"),
+        ('{"image_layers": 5}', "give a size for each layer"),
+        ('{"trust": -1}', "trust is -1; give a"),
+    ):
         (tmp_path / "quick.json").write_text(bad)
         assert cli.main(call) == 2
         assert why in capsys.readouterr().err

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .. import backend, provenance
 from ..backend import Array
 from ..dataset import Dataset
-from ..errors import InputError
+from ..errors import MOST, InputError, whole
 from ..rbm import RBM, ContrastiveDivergence, mean_h_from_v, random_rbm
 from .learners import PairUpDown, Recall
 from .pairnet import PairNet, Pathway, dream, other, tied, up
@@ -52,6 +52,18 @@ class Settings:
     weight_decay: float = 0.0002
     trust: float = 1.5
     dream_gibbs: int = 50
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            name, value = field.name, getattr(self, field.name)
+            if isinstance(field.default, tuple):
+                if not isinstance(value, tuple) or not value:
+                    raise InputError(f"{name} is {value!r}; give a size for each layer, like {list(field.default)}.")
+                object.__setattr__(self, name, tuple(whole(name, size, most=MOST) for size in value))
+            elif isinstance(field.default, int):
+                whole(name, value, 0 if name in ("variants", "up_down_epochs") else 1, MOST)
+            elif type(value) not in (int, float) or not 0 <= value < np.inf:
+                raise InputError(f"{name} is {value!r}; give a number of 0 or more.")
 
 
 # Learning
