@@ -42,13 +42,12 @@ def _senses(a: argparse.Namespace) -> dict[str, Any]:
     if a.net:
         pairnet.save(net, a.net, settings=asdict(settings), data=dataset.name, seed=a.seed)
     if a.out:
-        searched = before.get("search", [])
+        content = {"rows": [], "search": []} | before  # whichever is measured now, the other stays
         if a.speaker == HELD_OUT:
-            content = experiment.record(rows, settings, dataset, net, speech, seconds) | {"search": searched}
+            content |= experiment.record(rows, settings, dataset, net, speech, seconds)
         else:
-            content = {"rows": []} | before
-            content["search"] = searched + [row | {"changes": changes, "seconds": round(seconds, 1)} for row in rows]
-        text = json.dumps(content, indent=1)
+            content["search"] += [row | {"changes": changes, "seconds": round(seconds, 1)} for row in rows]
+        text = json.dumps(content, indent=1) + "\n"
         atomic_write(a.out, lambda file: file.write(text.encode()))
     return {"rows": rows} if a.json else {f"{row['stage']}, {k}": _words(v) for row in rows for k, v in row.items()
                                           if isinstance(v, dict)}  # fmt: skip
