@@ -32,6 +32,7 @@ COMMANDS = {  # name: (the module that has its options, what it does)
     "dreams": ("paper.commands", "how well a net dreams: faint, right or another digit, from three starts"),
     "bench": ("paper.commands", "seconds a mini-batch, as a ratio to the matrix products alone"),
     "table1": ("paper.commands", "table 1 of the paper: all rows as recorded, or some run again"),
+    "senses": ("senses.commands", "a net that sees and hears, and dreams of the one for the other"),
     "info": ("cli", "what a net is and where it comes from"),
 }
 PICTURES = ("png", "jpg", "jpeg", "pdf", "svg")

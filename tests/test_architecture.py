@@ -17,6 +17,7 @@ MAY_KNOW = {
     "deep": {"hall", "backend"},
     "study": {"hall", "backend"},
     "paper": {"hall", "backend", "data", "deep", "study"},
+    "senses": {"hall", "backend", "data"},
     "widgets": {"hall", "backend", "data"},
 }
 

@@ -497,7 +497,7 @@ def test_help_names_every_command(capsys):
     assert stopped.value.code == 0
     shown = capsys.readouterr().out
     commands = ("data", "train", "evaluate", "generate", "reproduce", "experiment", "dreams", "bench", "table1", "info")
-    commands += ("watch",)
+    commands += ("watch", "senses")
     assert all(re.search(rf"^ +{name}\b", shown, re.MULTILINE) for name in commands)
 
 

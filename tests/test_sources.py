@@ -4,6 +4,7 @@ import bz2
 import gzip
 import hashlib
 import http.server
+import io
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import ssl
 import struct
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 import tracemalloc
@@ -378,7 +380,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones(call, name):
 
 
 def test_the_embedded_set_is_not_to_be_fetched():
-    with pytest.raises(InputError, match="no data set 'dreamed' to fetch or verify; choose mnist or usps"):
+    with pytest.raises(InputError, match="no data set 'dreamed' to fetch or verify; choose mnist or usps or fsdd"):
         data.fetch("dreamed")
 
 
@@ -413,7 +415,7 @@ def test_the_cache_is_named_or_in_the_checkout_or_the_users(monkeypatch, tmp_pat
 
 def test_the_registry_is_complete():
     registry = json.loads((CHECKOUT / "data" / "registry.json").read_text(encoding="utf-8"))
-    for name in ("mnist", "usps"):
+    for name in ("mnist", "usps", "fsdd"):
         assert all(re.fullmatch(r"https://\S+/", mirror) for mirror in registry[name]["mirrors"])
     assert len(registry["mnist"]["mirrors"]) >= 2
     assert all(re.fullmatch("[0-9a-f]{64}", spec["sha256"]) for spec in registry["mnist"]["files"].values())
@@ -699,7 +701,7 @@ def test_a_variable_that_leads_nowhere_is_an_error_and_no_fallback(mirrors, monk
     (tmp_path / "own" / "photographs").mkdir(parents=True)
     monkeypatch.setenv("DBN_LITE_DATA", str(tmp_path / "own"))
     mirrors.asked.clear()
-    with pytest.raises(InputError, match=r"DBN_LITE_DATA is .*own, which holds neither mnist/ nor usps/; correct or"):
+    with pytest.raises(InputError, match=r"DBN_LITE_DATA is .*own, which holds no mnist/, usps/ or fsdd/; correct or"):
         data.load(name)
     assert mirrors.asked == []
 
@@ -737,3 +739,89 @@ def test_in_a_browser_no_other_host_is_asked_and_the_embedded_digits_stand_in(
     assert "no mirror gives it" in said[0]
     with pytest.raises(data.NotFetchedError, match="asks no other host"):
         data.fetch("mnist")
+
+
+# Spoken digits
+
+
+def wav(samples, rate=8000, channels=1):
+    """Write a WAV file as its specification says, without the library."""
+    form = struct.pack("<HHIIHH", 1, channels, rate, 2 * rate * channels, 2 * channels, 16)
+    chunks = b"fmt " + struct.pack("<I", 16) + form + b"data" + struct.pack("<I", 2 * len(samples)) + samples.tobytes()
+    return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks
+
+
+def archive(recordings):
+    """A .tar.gz as a tag of a repository is packed: a folder around everything, other files beside."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        for name, content in {"README.md": b"words", **recordings}.items():
+            member = tarfile.TarInfo(f"spoken-1.0/{name}")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return packed.getvalue()
+
+
+@pytest.fixture
+def spoken(server, monkeypatch, tmp_path):
+    """A registry of four spoken digits on one mirror; their samples, in order, are in `.samples`."""
+    rng = np.random.default_rng(2)
+    server.samples = {
+        f"recordings/{digit}_{speaker}_{take}.wav": rng.integers(-99, 99, 20 + take, dtype=np.int16)
+        for speaker in ("anna", "bob") for digit, take in ((0, 10), (7, 2))
+    }  # fmt: skip
+    server.files = {name: wav(samples) for name, samples in server.samples.items()}
+    server.content = {"/v1.tar.gz": archive(dict(reversed(server.files.items())))}
+    numbers = [np.array([30, 22, 30, 22], "<i4"), *np.uint8([[0, 7, 0, 7], [0, 0, 1, 1], [10, 2, 10, 2]])]
+    content = b"".join(a.tobytes() for a in (*server.samples.values(), *numbers)) + b"anna bob"
+    spec = {"sha256_arrays": hashlib.sha256(content).hexdigest()}
+    entry = {"mirrors": [f"http://127.0.0.1:{server.server_port}/"], "files": {"v1.tar.gz": spec}}
+    monkeypatch.setattr(sources, "registry", lambda: {"fsdd": entry})
+    monkeypatch.setenv("DBN_LITE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("DBN_LITE_DATA", raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    return server
+
+
+def test_spoken_digits_are_fetched_as_published_and_kept_packed(spoken, tmp_path):
+    audio, length, digit, speaker, index, names = sources.read("fsdd", sources.find("fsdd"))
+    np.testing.assert_array_equal(audio, np.concatenate(list(spoken.samples.values())))
+    assert (length.tolist(), digit.tolist(), index.tolist()) == ([30, 22] * 2, [0, 7] * 2, [10, 2] * 2)
+    assert names[speaker].tolist() == ["anna", "anna", "bob", "bob"]
+    assert data.verify("fsdd") == [data.Checked("fsdd.npz", True, str(tmp_path / "cache" / "fsdd"))]
+    spoken.asked.clear()
+    sources.find("fsdd")
+    assert spoken.asked == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (lambda files: archive({}), "holds no recordings"),
+        (lambda files: archive(files)[:200], r"is no sound .tar.gz file"),
+        (lambda files: archive(dict(list(files.items())[1:])), "does not have the known SHA-256"),
+        (lambda files: archive({**files, "recordings/1_bob_0.wav": b"RIFF"}), "a recording that is no WAV file"),
+        (lambda files: archive({**files, "recordings/1_bob_0.wav": wav(np.int16([1, 2]), 16000)}), "not mono, of 16"),
+    ],
+)
+def test_an_archive_that_is_not_the_published_one_is_refused(spoken, tmp_path, spoil, why):
+    spoken.content["/v1.tar.gz"] = spoil(spoken.files)
+    with pytest.raises(data.NotFetchedError, match=why):
+        sources.find("fsdd")
+    assert list((tmp_path / "cache" / "fsdd").iterdir()) == []
+
+
+def test_kept_recordings_that_changed_are_refused(spoken, tmp_path):
+    path = sources.find("fsdd") / "fsdd.npz"
+    with np.load(path) as file:
+        arrays = dict(file)
+    for changed, why in (
+        ({"audio": arrays["audio"] + 1}, "does not have the known SHA-256"),
+        ({"digit": arrays["digit"].astype(float)}, "lacks the array digit"),
+    ):
+        np.savez(path, **{**arrays, **changed})
+        assert why in data.verify("fsdd")[0].why
+        with pytest.raises(InputError, match=f"{why}.*; run 'dbn-lite data fetch fsdd' to replace it"):
+            sources.read("fsdd", path.parent)
+    path.unlink()
+    assert data.verify("fsdd")[0].why == "is missing"

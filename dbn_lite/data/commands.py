@@ -17,7 +17,7 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     """Add its options."""
     parser.set_defaults(command=_data)
     parser.add_argument("action", choices=("fetch", "verify", "dream"))
-    parser.add_argument("what", nargs="?", default="mnist", help="mnist or usps; for dream the net, an .npz file")
+    parser.add_argument("what", nargs="?", default="mnist", help="mnist, usps or fsdd; for dream the net, an .npz file")
     parser.add_argument("--out", type=Path, default=None, help="where dream writes (default: the embedded set)")
     parser.add_argument("--seed", type=int, default=0)
 

@@ -8,6 +8,9 @@ import hashlib
 import io
 import math
 import os
+import re
+import tarfile
+import wave
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,8 +24,10 @@ from ..errors import InputError
 
 DREAMED = "dreamed-digits.npz"
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+SPEECH = ("audio", "length", "digit", "speaker", "index", "speaker_name")  # all recordings end to end, cut by length
 FULL_INK = {"mnist": 255, "usps": 2000, "dreamed": 255}  # the stored value that stands for 1.0
 PACKED_MORE = 1 << 20  # bytes by which a packed file may be larger than its content
+WAV_BYTES = 1 << 20  # of one recording
 NPZ_BYTES = 1 << 26  # unpacked; no packed set has a quarter of that
 Arrays = tuple[NDArray[Any], ...]
 
@@ -138,6 +143,69 @@ def usps_npz(path: Path, specs: Iterable[dict[str, Any]]) -> Arrays:
     train, test = specs
     arrays = _npz(path)
     return _usps(arrays[0], arrays[1], train) + _usps(arrays[2], arrays[3], test)
+
+
+def fsdd_tar(raw: bytes, spec: dict[str, Any]) -> Arrays:
+    """Decode the published archive of spoken digits: every recordings/{digit}_{speaker}_{take}.wav in its .tar.gz.
+
+    Returns the arrays of SPEECH, with recordings ordered by speaker, digit and take.
+    """
+    takes: dict[tuple[int, str, int], NDArray[np.int16]] = {}
+    try:
+        with tarfile.open(fileobj=io.BytesIO(raw), mode="r:gz") as archive:
+            for member in archive:
+                name = re.fullmatch(r"(?:.*/)?recordings/(\d)_([a-z]+)_(\d+)\.wav", member.name)
+                file = archive.extractfile(member) if name and member.size < WAV_BYTES else None
+                if name and file:
+                    takes[int(name[1]), name[2], int(name[3])] = _wav(file.read())
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        raise DamagedError("is no sound .tar.gz file") from error
+    if not takes:
+        raise DamagedError("holds no recordings")
+    order = sorted(takes, key=lambda take: (take[1], take[0], take[2]))
+    speakers = sorted({speaker for _, speaker, _ in takes})
+    found = (
+        np.concatenate([takes[key] for key in order]),
+        np.array([len(takes[key]) for key in order], np.int32),
+        np.array([digit for digit, _, _ in order], np.uint8),
+        np.array([speakers.index(speaker) for _, speaker, _ in order], np.uint8),
+        np.array([take for _, _, take in order], np.uint8),
+        np.array(speakers),
+    )
+    return _speech(found, spec)
+
+
+def _wav(raw: bytes) -> NDArray[np.int16]:
+    try:
+        with wave.open(io.BytesIO(raw)) as file:
+            if (file.getnchannels(), file.getsampwidth(), file.getframerate()) != (1, 2, 8000):
+                raise DamagedError("holds a recording that is not mono, of 16 bits and 8 kHz")
+            return np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.int16)
+    except (wave.Error, EOFError) as error:
+        raise DamagedError("holds a recording that is no WAV file") from error
+
+
+def _speech(arrays: Arrays, spec: dict[str, Any]) -> Arrays:
+    samples, lengths, digits, speakers, takes, names = arrays
+    numbers = [samples.astype("<i2"), lengths.astype("<i4"), digits, speakers, takes]
+    content = b"".join(np.ascontiguousarray(a).tobytes() for a in numbers) + " ".join(names.tolist()).encode()
+    if hashlib.sha256(content).hexdigest() != spec["sha256_arrays"]:
+        raise DamagedError("does not have the known SHA-256")
+    return arrays
+
+
+def fsdd_npz(path: Path, spec: dict[str, Any]) -> Arrays:
+    """Read the spoken digits as they are kept here, one .npz, against what the registry says of the archive."""
+    if not os.path.lexists(path):
+        raise DamagedError("is missing")
+    try:
+        arrays, _ = store.load_arrays(path, SPEECH, NPZ_BYTES)
+    except InputError as error:
+        raise DamagedError("is no sound .npz file of plain arrays") from error
+    for name, kind in zip(SPEECH, "iiuuuU", strict=True):
+        if name not in arrays or arrays[name].dtype.kind != kind or arrays[name].ndim != 1:
+            raise DamagedError(f"lacks the array {name}, or has another in its place")
+    return _speech(tuple(arrays[name] for name in SPEECH), spec)
 
 
 def dreamed_npz(path: Path) -> Arrays:

@@ -23,10 +23,13 @@ from ..errors import InputError
 from ..files import atomic_write, make_folder
 from ..places import cache_folder, shipped
 from . import formats
-from .formats import ARRAYS, DREAMED, Arrays, DamagedError
+from .formats import ARRAYS, DREAMED, SPEECH, Arrays, DamagedError
 
 PATIENCE = 4.0  # seconds that the mirrors have to show a sign of life
 DOWNLOAD_BYTES, DOWNLOAD_SECONDS = 1 << 26, 1800.0  # for one file; the largest has ten million bytes
+
+FETCHED = ("mnist", "usps", "fsdd")
+PACKED = {"usps": "usps.npz", "fsdd": "fsdd.npz"}  # kept as one file, whatever was fetched
 
 Decoder = Callable[[bytes, dict[str, Any]], Arrays]
 
@@ -65,8 +68,8 @@ def _place(name: str) -> Path:
             raise InputError(f"DBN_LITE_DATA is {own}, no folder as seen from {Path.cwd()}; correct or unset it.")
         if found := _within(Path(own), name):
             return found
-        if not any(_within(Path(own), other) for other in ("mnist", "usps")):
-            raise InputError(f"DBN_LITE_DATA is {own}, which holds neither mnist/ nor usps/; correct or unset it.")
+        if not any(_within(Path(own), other) for other in FETCHED):
+            raise InputError(f"DBN_LITE_DATA is {own}, which holds no mnist/, usps/ or fsdd/; correct or unset it.")
     return _cached(name)
 
 
@@ -74,7 +77,7 @@ def _within(own: Path, name: str) -> Path | None:
     """The folder of a data set in one's own: called after it, or that folder itself, or as torchvision lays it out."""
     if (own / name).is_dir():
         return own / name
-    stored = ["usps.npz"] if name == "usps" else registry()[name]["files"]
+    stored = [PACKED[name]] if name in PACKED else registry()[name]["files"]
     files = [*stored, *(file.removesuffix(".gz") for file in stored)]
     places = (own, own / "MNIST" / "raw") if name == "mnist" else (own,)
     return next((place for place in places if any((place / file).is_file() for file in files)), None)
@@ -97,6 +100,8 @@ def _readers(name: str) -> dict[str, Callable[[Path], Arrays]]:
     """Map each file of a data set to the function that reads its arrays, or raises DamagedError."""
     if name == "usps":
         return {"usps.npz": partial(formats.usps_npz, specs=registry()["usps"]["files"].values())}
+    if name == "fsdd":
+        return {"fsdd.npz": partial(formats.fsdd_npz, spec=next(iter(registry()["fsdd"]["files"].values())))}
     if name == "dreamed":
         return {DREAMED: formats.dreamed_npz}
     specs = registry()["mnist"]["files"]
@@ -104,7 +109,7 @@ def _readers(name: str) -> dict[str, Callable[[Path], Arrays]]:
 
 
 def read(name: str, folder: Path) -> Arrays:
-    """Read the four arrays of a data set as stored, in the order of ARRAYS, verifying every file.
+    """Read the arrays of a data set as stored, in the order of ARRAYS, or SPEECH, verifying every file.
 
     Raises InputError that names the first file that is missing or damaged, and the remedy.
     """
@@ -127,8 +132,8 @@ def remedy(name: str, folder: Path) -> str:
 
 
 def verify(name: str) -> list[Checked]:
-    """Check again every file of "mnist", "usps" or "dreamed", in the folder where it would be loaded from."""
-    folder = _place(_known(name, "mnist", "usps", "dreamed"))
+    """Check again every file of "mnist", "usps", "fsdd" or "dreamed", in the folder where it would be loaded from."""
+    folder = _place(_known(name, *FETCHED, "dreamed"))
     rows = []
     for file, reader in _readers(name).items():
         why = _fault(reader, folder / file)
@@ -154,12 +159,12 @@ def _known(name: str, *names: str) -> str:
 
 
 def fetch(name: str) -> Path:
-    """Bring "mnist" or "usps" to the cache, unless DBN_LITE_DATA has a folder of that name, and return its folder.
+    """Bring "mnist", "usps" or "fsdd" to the cache, unless DBN_LITE_DATA has a folder of that name; return its folder.
 
     What is sound in the cache stays; each download is verified before it takes its place. Raises
     NotFetchedError if no mirror gives a sound file, InputError if the cache cannot be written.
     """
-    folder = _place(_known(name, "mnist", "usps"))
+    folder = _place(_known(name, *FETCHED))
     if folder != _cached(name):
         return folder
     missing = [file for file, reader in _readers(name).items() if _fault(reader, folder / file)]
@@ -173,10 +178,11 @@ def _fetch(name: str, missing: list[str], folder: Path) -> None:
     if why := _offline([mirror + next(iter(entry["files"])) for mirror in entry["mirrors"]]):
         raise NotFetchedError(_advice(name, f"no mirror answers ({why})"))
     make_folder(folder, "name another by DBN_LITE_CACHE")
-    if name == "usps":
-        arrays = sum((_download(name, file, formats.libsvm)[1] for file in entry["files"]), ())
-        stored: dict[str, Any] = dict(zip(ARRAYS, arrays, strict=True))
-        return atomic_write(folder / "usps.npz", lambda out: np.savez_compressed(out, **stored))
+    if name in PACKED:
+        decode, names = (formats.libsvm, ARRAYS) if name == "usps" else (formats.fsdd_tar, SPEECH)
+        arrays = sum((_download(name, file, decode)[1] for file in entry["files"]), ())
+        stored: dict[str, Any] = dict(zip(names, arrays, strict=True))
+        return atomic_write(folder / PACKED[name], lambda out: np.savez_compressed(out, **stored))
     for file in missing:
         raw, _ = _download(name, file, _gunzipped)
         atomic_write(folder / file, partial(_write, raw))
