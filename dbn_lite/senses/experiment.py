@@ -57,7 +57,7 @@ class Settings:
         for field in fields(self):
             name, value = field.name, getattr(self, field.name)
             if isinstance(field.default, tuple):
-                if not isinstance(value, tuple) or not value:
+                if not isinstance(value, tuple | list) or not value:
                     raise InputError(f"{name} is {value!r}; give a size for each layer, like {list(field.default)}.")
                 object.__setattr__(self, name, tuple(whole(name, size, most=MOST) for size in value))
             elif isinstance(field.default, int):
