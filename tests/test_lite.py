@@ -88,7 +88,7 @@ def test_the_same_page_is_a_notebook_in_jupyterlite(visitor: tuple[Any, str]) ->
     page.goto(f"{base}book/01-explaining-away.html")
     page.locator(".run-here a").first.click()
     page.wait_for_selector(".jp-Notebook .jp-CodeCell")
-    page.evaluate("() => { jupyterapp.commands.execute('notebook:run-cell') }")
+    page.evaluate("() => { jupyterapp.commands.execute('notebook:run-all-cells') }")
     page.wait_for_function(
         "() => jupyterapp.shell.currentWidget.content.widgets.some((w) => w.model.executionCount == 1)"
     )

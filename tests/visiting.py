@@ -49,9 +49,8 @@ def kept(profile: str, *flags: str) -> Iterator[Any]:
 
     assert BROWSER, "no Chromium or Chrome is installed"
     with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            profile, executable_path=BROWSER, args=[*FLAGS, *flags]
-        )
+        context = playwright.chromium.launch_persistent_context(profile, executable_path=BROWSER, args=[*FLAGS, *flags])
+        context.set_default_timeout(1000 * LIMIT)
         yield context
         context.close()
 
