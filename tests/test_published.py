@@ -5,25 +5,32 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import nbformat
 import pytest
 from docutils.core import publish_doctree
 
+from dbn_lite import rbm, show
+
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "_build" / "html" / "book").glob("*.html"))
 
 
-@pytest.fixture(scope="module")
-def published() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("published", ROOT / "book" / "extensions" / "published.py")
+def extension(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "book" / "extensions" / f"{name}.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def published() -> ModuleType:
+    return extension("published")
 
 
 @pytest.mark.parametrize(
@@ -92,3 +99,13 @@ def test_colab_begins_by_installing_what_built_the_pages(tmp_path: Path) -> None
         first, *rest = nbformat.read(tmp_path / path.name, as_version=4).cells
         assert '"dbn-lite @ git+https://example/Some-One/a-fork@0123abc"' in first.source
         assert rest == nbformat.read(path, as_version=4).cells
+
+
+def test_functions_are_known_at_the_section_that_shows_their_lines() -> None:
+    names = extension("library_names").LibraryNames(SimpleNamespace(domaindata={}))
+    shown = show.source(rbm.gibbs_step).removeprefix("```python\n").removesuffix("\n```")
+    text = "Title\n=====\n\nOne\n---\n\n::\n\n" + textwrap.indent(shown, "    ")
+    names.process_doc(None, "page", publish_doctree(f"{text}\n\nTwo\n---\n\n::\n\n    def other(): pass\n"))
+    assert [found[:1] + found[3:5] for found in names.get_objects()] == [("rbm.gibbs_step", "page", "one")]
+    names.clear_doc("page")
+    assert list(names.get_objects()) == []
