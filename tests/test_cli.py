@@ -614,7 +614,7 @@ def test_a_full_disk_while_drawing_leaves_no_half_picture(refused):
 
 
 @pytest.mark.parametrize(
-    "argv", ["", "fly", "train --out run", "train --preset tiny", "train --preset tiny --seed x --out r"]
+    "argv", ["", "fly", "train --preset tiny", "train --preset tiny --seed x --out r"]
 )
 def test_what_is_no_command_exits_2_and_shows_usage(argv, capsys):
     with pytest.raises(SystemExit) as stopped:

@@ -39,7 +39,7 @@ def small_net(seed: int, tied: bool) -> dbn.DBN:
     return dbn.from_arrays({name: a.astype(np.float16).astype(np.float32) for name, a in arrays.items()})
 
 
-NET, GREEDY, DREAM = small_net(1, tied=False), small_net(2, tied=True), small_net(5, tied=False)
+NET, GREEDY, DREAM = small_net(1, tied=False), small_net(2, tied=True), small_net(6, tied=False)
 IMAGES = np.random.default_rng(3).integers(0, 256, (20, 784)) * (np.random.default_rng(4).random((20, 784)) < 0.2)
 IMAGES, LABELS = (IMAGES / 255).astype(np.float32), np.arange(20) // 2
 

@@ -380,6 +380,7 @@ def test_the_gap_opens_when_the_bottom_is_untied(opened: Any) -> None:
         up = exact.data_statistics(top, top.v_states, seen)
         top = moved(top, up.minus(exact.model_statistics(top)), 0.3)
         if update % 8 == 0:
+            visit.says(f"Update {update + 4} of 60.")  # it is drawn with the next frame
             log_p, bound = hold(visit, lowest, top, p0, v)
             assert bound > past[-1] - 1e-9
             assert log_p >= bound > frozen[0]

@@ -79,7 +79,7 @@ def test_formulas_are_typeset_with_the_fonts_of_the_site(browser: Any, site: str
 )
 def test_search_finds_a_word_an_equation_a_function(browser: Any, site: str, asked: str, place: str) -> None:
     visit = Visit(browser, f"{site}search.html?q={asked}", site)
-    visit.page.wait_for_selector(f"#search-results li a[href*='{place}']")
+    visit.page.wait_for_selector(f"#search-results li a[href*='{place}']" if place else "#search-results li a")
     assert visit.complaints == []
     visit.close()
 
