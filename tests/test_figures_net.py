@@ -251,7 +251,8 @@ def reads_as(visit: Visit, drawing: np.ndarray) -> None:
     """The figure shows the library's reading of a drawing."""
     image = np.float32(as_mnist_was_made(drawing)).reshape(1, 784)
     assert np.abs(visit.activity("What the net gets") - image[0]).max() < 0.006
-    p, energies = np.exp(dbn.label_log_probs(DREAM, image))[0], dbn.label_free_energies(DREAM, dbn.up_pass(DREAM, image))[0]
+    p = np.exp(dbn.label_log_probs(DREAM, image))[0]
+    energies = dbn.label_free_energies(DREAM, dbn.up_pass(DREAM, image))[0]
     for kind, values, slack in (("label", p, 6e-4), ("energy", energies, 0.06)):
         said = numbers(visit.text(f".dbn-of-{kind}"))
         np.testing.assert_allclose(said, values, atol=slack)
