@@ -64,7 +64,8 @@ DBN.figure("mind", {
         card.odds(p);
         return faint ? "faint" : best;
       });
-      const speed = player.playing ? `, ${player.rate.toFixed(0)} a second` : "", where = which === "net" ? ", trained as in the paper" : "";
+      const speed = player.playing ? `, ${player.rate.toFixed(0)} a second` : "";
+      const where = which === "net" ? ", trained as in the paper" : "";
       time(`${t}`);
       fig.say(`${DBN.counted(t, "iteration")}${speed}${where}. The states of the chains read as ${reads.join(", ")}.`);
     });
