@@ -222,8 +222,13 @@ class ContrastiveDivergence:
                 ops.sample(h1, rbm.hid_bias, rng, out=self.states, keep_probs=True)
             else:  # nothing follows from these states
                 ops.logistic(h1, rbm.hid_bias)
+        self._follow(learning_rate, momentum, weight_decay)
+
+    def _follow(self, learning_rate: float, momentum: float, weight_decay: float) -> None:
+        """Along the statistics of the upper rows of v and h, against those of the lower ones; h is spent."""
+        ops, rbm, n = backend.current(), self.rbm, self.batch_size
         rate, shrink = learning_rate / n, 1 - learning_rate / (1 - momentum) * weight_decay
-        h1 *= -1  # so that one product over both halves is <v0 h0> - <vn hn>
+        self.h[n:] *= -1  # so that one product over both halves is <v0 h0> - <vn hn>
         ops.accumulate(rbm.W, self.velocity.W, self.v, self.h, rate, momentum, shrink)
         ops.accumulate(rbm.hid_bias[None], self.velocity.hid_bias[None], self.ones, self.h, rate, momentum, 1.0)
         ops.accumulate(rbm.vis_bias[None], self.velocity.vis_bias[None], self.signs, self.v, rate, momentum, 1.0)

@@ -1,5 +1,6 @@
 """What the browser tests share, each file for itself: a browser, and a site with the live figures on small nets."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,3 +38,19 @@ def site(folder: Path) -> Iterator[str]:
     """The address of that folder, on the loopback."""
     with served(folder.parent) as address:
         yield f"{address}repo/"
+
+
+@pytest.fixture
+def cupy_ops(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The backend for CuPy on a stand-in: its kernels compiled for the CPU."""
+    import standin_cupy
+
+    from dbn_lite import backend
+    from dbn_lite.backend import gpu
+
+    if not standin_cupy.COMPILER:
+        pytest.skip("no C compiler here to compile the kernels with")
+    monkeypatch.setitem(sys.modules, "cupy", standin_cupy)
+    monkeypatch.setattr(gpu, "cublas_library", standin_cupy.CuBLAS)
+    monkeypatch.setattr(backend, "_current", backend.current())
+    return backend.use("cupy")

@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import os
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -187,17 +186,6 @@ def test_scikit_learn_must_have_the_same_sizes_in_float32(monkeypatch):
     other = rivals.sklearn(steps.Problem("greedy 1", steps.Sizes(**TINY | {"hid": 10})))
     monkeypatch.setattr(rivals, "sklearn", lambda p: other)
     assert "refused" in rows.check_row("sklearn", "greedy 1", sizes)
-
-
-@pytest.fixture
-def cupy_ops(monkeypatch):
-    """The backend for CuPy on a stand-in: its kernels compiled for the CPU."""
-    if not standin_cupy.COMPILER:
-        pytest.skip("no C compiler here to compile the kernels with")
-    monkeypatch.setitem(sys.modules, "cupy", standin_cupy)
-    monkeypatch.setattr(gpu, "cublas_library", standin_cupy.CuBLAS)
-    monkeypatch.setattr(backend, "_current", backend.current())
-    return backend.use("cupy")
 
 
 @pytest.mark.parametrize("stage", ["greedy 3", "up-down k=3"])

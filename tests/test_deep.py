@@ -6,13 +6,11 @@ import sys
 
 import numpy as np
 import pytest
-import standin_cupy
 from sklearn.datasets import load_digits
 from tiny import HID, LAB, PEN, TOP, VIS, Known, misfit, nets
 
 import dbn_lite
 from dbn_lite import backend, dbn, deep, exact, store
-from dbn_lite.backend import gpu
 from dbn_lite.errors import InputError
 from dbn_lite.rbm import RBM, ContrastiveDivergence, random_rbm
 from dbn_lite.updown import UpDown
@@ -163,18 +161,8 @@ def test_a_step_refuses_what_does_not_fit():
 # ---- On the other backend
 
 
-@pytest.fixture
-def stand_in(monkeypatch):
-    if not standin_cupy.COMPILER:
-        pytest.skip("no C compiler here to compile the kernels with")
-    monkeypatch.setitem(sys.modules, "cupy", standin_cupy)
-    monkeypatch.setattr(gpu, "cublas_library", standin_cupy.CuBLAS)
-    monkeypatch.setattr(backend, "_current", backend.current())
-    return backend.use("cupy")
-
-
-def test_captured_steps_give_the_bits_of_appendix_b(stand_in):
-    (paper, _), ops = nets(3), stand_in
+def test_captured_steps_give_the_bits_of_appendix_b(cupy_ops):
+    (paper, _), ops = nets(3), cupy_ops
     own, _ = nets(3)
     general = deep.DeepNet(own.layers, own.top)
     for learner in (UpDown(paper, CASES), deep.UpDown(general, CASES)):
@@ -186,7 +174,7 @@ def test_captured_steps_give_the_bits_of_appendix_b(stand_in):
 
 
 @pytest.mark.parametrize("labelled", [True, False])
-def test_all_of_it_works_on_the_other_backend(stand_in, labelled, tmp_path):
+def test_all_of_it_works_on_the_other_backend(cupy_ops, labelled, tmp_path):
     data = load_digits()
     images, labels = np.float32(data.data[:200] / 16), data.target[:200] if labelled else None
     rbms = deep.greedy(images, labels, (12, 10, 8, 16), epochs=2, batch_size=20)

@@ -264,7 +264,7 @@ def test_a_step_of_recall_is_along_the_difference_of_two_conditional_means():
         probs = conditional(oracle, known, pair[known])
         negative = negative + 0.5 * (probs[:, None] * v[fits]).T @ exact.mean_h_from_v(oracle, v[fits])
     expected = np.outer(pair, exact.mean_h_from_v(oracle, pair[None])[0]) - negative
-    np.testing.assert_allclose(recall.memory.W - ours.W, expected, atol=0.015)
+    np.testing.assert_allclose(recall.rbm.W - ours.W, expected, atol=0.015)
 
 
 def test_up_down_moves_each_weight_by_what_was_missed(monkeypatch):

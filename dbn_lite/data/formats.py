@@ -113,17 +113,17 @@ def libsvm(raw: bytes, spec: dict[str, Any]) -> Arrays:
     return _usps(images.reshape(n, height, width), (table[:, 0] - 1).astype(np.uint8), spec)
 
 
-def _npz(path: Path) -> Arrays:
-    """Read the four arrays of a packed data set, never a pickle."""
+def _npz(path: Path, names: tuple[str, ...] = ARRAYS) -> Arrays:
+    """Read the arrays of a packed data set, never a pickle."""
     if not os.path.lexists(path):
         raise DamagedError("is missing")
     try:
-        arrays, _ = store.load_arrays(path, ARRAYS, NPZ_BYTES)
+        arrays, _ = store.load_arrays(path, names, NPZ_BYTES)
     except InputError as error:
         raise DamagedError("is no sound .npz file of plain arrays") from error
-    if len(arrays) < len(ARRAYS):
-        raise DamagedError(f"lacks one of the arrays {', '.join(ARRAYS)}")
-    return tuple(arrays[name] for name in ARRAYS)
+    if len(arrays) < len(names):
+        raise DamagedError(f"lacks one of the arrays {', '.join(names)}")
+    return tuple(arrays[name] for name in names)
 
 
 def _usps(images: NDArray[Any], labels: NDArray[Any], spec: dict[str, Any]) -> Arrays:
@@ -196,16 +196,11 @@ def _speech(arrays: Arrays, spec: dict[str, Any]) -> Arrays:
 
 def fsdd_npz(path: Path, spec: dict[str, Any]) -> Arrays:
     """Read the spoken digits as they are kept here, one .npz, against what the registry says of the archive."""
-    if not os.path.lexists(path):
-        raise DamagedError("is missing")
-    try:
-        arrays, _ = store.load_arrays(path, SPEECH, NPZ_BYTES)
-    except InputError as error:
-        raise DamagedError("is no sound .npz file of plain arrays") from error
-    for name, kind in zip(SPEECH, "iiuuuU", strict=True):
-        if name not in arrays or arrays[name].dtype.kind != kind or arrays[name].ndim != 1:
+    arrays = _npz(path, SPEECH)
+    for name, array, kind in zip(SPEECH, arrays, "iiuuuU", strict=True):
+        if array.dtype.kind != kind or array.ndim != 1:
             raise DamagedError(f"lacks the array {name}, or has another in its place")
-    return _speech(tuple(arrays[name] for name in SPEECH), spec)
+    return _speech(arrays, spec)
 
 
 def dreamed_npz(path: Path) -> Arrays:

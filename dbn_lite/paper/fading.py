@@ -63,25 +63,24 @@ ARMS = (
 )
 
 
-class Memory:
-    """Contrastive divergence on the top memory, spelled out so that an arm can change it; `rbm` learns in place."""
+class Memory(ContrastiveDivergence):
+    """Contrastive divergence on the top memory, its chain spelled out so that an arm can change it."""
 
-    def __init__(self, rbm: RBM, arm: Arm) -> None:
-        ops = backend.current()
-        self.rbm, self.arm = rbm, arm
-        self.velocity = RBM(ops.zeros(*rbm.W.shape), ops.zeros(rbm.n_vis), ops.zeros(rbm.n_hid))
+    def __init__(self, rbm: RBM, arm: Arm, batch_size: int = BATCH) -> None:
+        super().__init__(rbm, batch_size)
+        self.arm = arm
 
-    def step(self, data: Array, rng: backend.Random, rate: float, momentum: float, decay: float) -> None:
-        """One mini-batch, data (n, n_vis): follow <v0 h0> - <vk hk>, k the iterations of the arm."""
+    def learn(self, data: Array, rng: backend.Random, rate: float, momentum: float, decay: float) -> None:
+        """One mini-batch, data (batch_size, n_vis): follow <v0 h0> - <vk hk>, k the iterations of the arm."""
         ops, rbm, arm, n = backend.current(), self.rbm, self.arm, self.rbm.n_vis - self.rbm.n_labels
         rng.tick()
-        v0 = data.copy()
+        v0, v = self.v[: self.batch_size], self.v[self.batch_size :]
+        v0[...] = data
         if arm.sampled:
             v0[:, :n] = rng.uniform(v0[:, :n].size).reshape(len(v0), n) < v0[:, :n]
-        h0, states = self._hidden(v0, rng)
-        h, v = h0, v0
+        self.h[: self.batch_size] = self._hidden(v0, rng)
         for _ in range(arm.n_gibbs):
-            v = states @ rbm.W.T
+            v[...] = self.states @ rbm.W.T
             if arm.states:
                 ops.sample(v[:, :n], rbm.vis_bias[:n], rng)
             else:
@@ -90,38 +89,41 @@ class Memory:
                 ops.softmax(v[:, n:], rbm.vis_bias[n:])
             else:
                 ops.sample_softmax(v[:, n:], rbm.vis_bias[n:], rng)
-            h, states = self._hidden(v, rng)
-        both, signed = np.vstack([v0, v]), np.vstack([h0, -h])
-        gradients = gradients_of_memory(both, signed, arm.centred)
+            self.h[self.batch_size :] = self._hidden(v, rng)
+        if not arm.centred:
+            return self._follow(rate, momentum, decay)
+        self.h[self.batch_size :] *= -1
         pulls = decay * rate / (1 - momentum), 0.0, 0.0
-        for gradient, pull, name in zip(gradients, pulls, ("W", "vis_bias", "hid_bias"), strict=True):
-            velocity, parameter = getattr(self.velocity, name), getattr(rbm, name)
-            velocity *= momentum
-            velocity += rate / len(data) * gradient
-            parameter *= 1 - pull
-            parameter += velocity
+        for gradient, pull, name in zip(centred(self.v, self.h), pulls, ("W", "vis_bias", "hid_bias"), strict=True):
+            move(getattr(rbm, name), getattr(self.velocity, name), rate / self.batch_size * gradient, momentum, pull)
+        return None
 
-    def _hidden(self, v: Array, rng: backend.Random) -> tuple[Array, Array]:
-        """What enters the statistics, and the states."""
-        states = backend.current().empty(len(v), self.rbm.n_hid)
+    def _hidden(self, v: Array, rng: backend.Random) -> Array:
+        """What enters the statistics; the chain goes on from the states."""
         probs = v @ self.rbm.W
-        backend.current().sample(probs, self.rbm.hid_bias, rng, out=states, keep_probs=True)
-        return (states if self.arm.states else probs), states
+        backend.current().sample(probs, self.rbm.hid_bias, rng, out=self.states, keep_probs=True)
+        return self.states if self.arm.states else probs
 
 
-def gradients_of_memory(v: Array, h: Array, centred: bool) -> tuple[Array, Array, Array]:
-    """Positive less negative statistics: for the weights, the visible and the hidden biases, summed over cases.
+def centred(v: Array, h: Array) -> tuple[Array, Array, Array]:
+    """Gradients of weights, visible and hidden biases, summed over cases, of a machine that sees units less means.
 
-    v (2n, n_vis) and h (2n, n_hid) have the positive phase above and the negative below, there h negated. Centred, they
-    are those of a machine that sees each unit less its mean over the data (Montavon and Mueller 2012).
+    v (2n, n_vis) and h (2n, n_hid) have the positive phase above and the negative below, there h negated; the means are
+    over the positive phase (Montavon and Mueller 2012).
     """
     n = len(v) // 2
     signs = np.repeat(np.array([1, -1], np.float32), n)[:, None]
-    if not centred:
-        return v.T @ h, (signs * v).sum(axis=0), h.sum(axis=0)
     mean_v, mean_h = v[:n].mean(axis=0), h[:n].mean(axis=0)
     W = (v - mean_v).T @ (h - signs * mean_h)
     return W, (signs * v).sum(axis=0) - W @ mean_h, h.sum(axis=0) - mean_v @ W
+
+
+def move(parameter: Array, velocity: Array, step: Array, momentum: float, pull: float) -> None:
+    """One step of a parameter in place, as `accumulate` of the backend takes it, along a gradient that is at hand."""
+    velocity *= momentum
+    velocity += step
+    parameter *= 1 - pull
+    parameter += velocity
 
 
 class CentredUpDown(UpDown):
@@ -129,16 +131,10 @@ class CentredUpDown(UpDown):
 
     def _update(self, name: str, a: Array, b: Array, r: float, momentum: float, decay: float = 0.0) -> None:
         if name == "penlabtop":
-            found = gradients_of_memory(a, b, centred=True)
-            self._centred = dict(zip(("penlabtop", "penlabgenbiases", "topbiases"), found, strict=True))
+            self._found = dict(zip(("penlabtop", "penlabgenbiases", "topbiases"), centred(a, b), strict=True))
         if name not in ("penlabtop", "penlabgenbiases", "topbiases"):
             return super()._update(name, a, b, r, momentum, decay)
-        velocity, parameter = self.velocity[name], self.parameters()[name]
-        velocity *= momentum
-        velocity += r * self._centred[name]
-        parameter *= 1 - decay
-        parameter += velocity
-        return None
+        return move(self.parameters()[name], self.velocity[name], r * self._found[name], momentum, decay)
 
 
 def fading(
@@ -210,7 +206,7 @@ def trained(dataset: Dataset, arm: Arm, seed: int, rbms: Sequence[RBM], pen: Arr
     top = begin(inputs, LAYERS[2], arm, seed, "greedy 3", dataset.n_classes)
     memory = Memory(top, arm)
     for rows, rng, momentum in mini_batches(len(inputs), GREEDY_EPOCHS, seed, "fading 3"):
-        memory.step(inputs[rows], rng, RATE, momentum, DECAYS[2])
+        memory.learn(inputs[rows], rng, RATE, momentum, DECAYS[2])
     net = stack(rbms[0], rbms[1], top)
     yield 0, net
     kind = CentredUpDown if arm.centred else UpDown

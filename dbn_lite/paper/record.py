@@ -31,6 +31,7 @@ OF_RUN = {
     "greedy_test_errors": MAYBE, "best_test_errors": MAYBE, "final_test_errors": MAYBE, "best_validation_error": MAYBE,
     "predictions?": {"final": Kind("null or digits", lambda v: v is None or (isinstance(v, str) and v.isdecimal()))},
     "close_calls": MAYBE, "read_outs": Kind("null or errors", lambda v: v is None or not fault(v, READ_OUTS)),
+    "lacks?": {"*": TEXT},  # what a finished run cannot tell any more, and why
     "dreams?": [{"start": TEXT, "after": count(), "dreams": count(1), "faint": count(), "right": count()}],
     "rows": [{"stage": TEXT, "epoch": count(1), "validation_error?": MAYBE}],
 }  # fmt: skip

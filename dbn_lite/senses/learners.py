@@ -5,11 +5,11 @@ from __future__ import annotations
 from .. import backend
 from ..backend import Array
 from ..errors import InputError, whole
-from ..rbm import RBM, expect_step
+from ..rbm import RBM, ContrastiveDivergence, expect_step
 from .pairnet import SENSES, PairNet, Pathway, imagine
 
 
-class Recall:
+class Recall(ContrastiveDivergence):
     """Learning of the memory: it is to find the features of one sense when those of the other are held.
 
     Contrastive divergence starts at the pair that was met, and so never learns what the memory would make of one half
@@ -19,29 +19,24 @@ class Recall:
     """
 
     def __init__(self, memory: RBM, n_image: int, batch_size: int) -> None:
-        ops = backend.current()
         if whole("batch_size", batch_size) % 2:
             raise InputError(f"a mini-batch of {batch_size} has no two halves; give an even number.")
-        self.memory, self.batch_size, self.n_image = memory, batch_size, whole("n_image", n_image)
-        self.v = ops.zeros(2 * batch_size, memory.n_vis)  # rows: pairs above, imagined below
-        self.h = ops.empty(2 * batch_size, memory.n_hid)
+        super().__init__(memory, batch_size)  # rows: pairs above, imagined below
+        self.n_image = whole("n_image", n_image)
         self.v[batch_size:] = 0.5
-        self.ones = ops.zeros(2 * batch_size, 1) + 1
-        self.signs = ops.zeros(2 * batch_size, 1) + 1
-        self.signs[batch_size:] = -1
-        self.velocity = RBM(ops.zeros(*memory.W.shape), ops.zeros(memory.n_vis), ops.zeros(memory.n_hid))
 
     def step(
         self,
         pairs: Array,
-        rng: backend.Random,
+        rng: backend.Random | int,
         learning_rate: float,
         momentum: float = 0.0,
         weight_decay: float = 0.0,
         n_gibbs: int = 5,
     ) -> None:
         """One mini-batch of features (batch_size, n_vis): towards them, away from what is imagined in their stead."""
-        n, m, ops, memory = self.batch_size, self.n_image, backend.current(), self.memory
+        rng = backend.stream(rng, "states")
+        n, m, ops, memory = self.batch_size, self.n_image, backend.current(), self.rbm
         expect_step({"pairs": (pairs, (n, memory.n_vis))}, learning_rate, momentum, weight_decay)
         rng.tick()
         self.v[:n] = pairs
@@ -52,11 +47,7 @@ class Recall:
             imagine(memory, known, given[:, known], unknown, states, n_gibbs, rng)
             chain[:, known], chain[:, unknown] = given[:, known], states
         ops.logistic(ops.matmul(self.v, memory.W, out=self.h), memory.hid_bias)
-        self.h[n:] *= -1
-        rate, shrink = learning_rate / n, 1 - learning_rate / (1 - momentum) * weight_decay
-        ops.accumulate(memory.W, self.velocity.W, self.v, self.h, rate, momentum, shrink)
-        ops.accumulate(memory.hid_bias[None], self.velocity.hid_bias[None], self.ones, self.h, rate, momentum, 1.0)
-        ops.accumulate(memory.vis_bias[None], self.velocity.vis_bias[None], self.signs, self.v, rate, momentum, 1.0)
+        self._follow(learning_rate, momentum, weight_decay)
 
     @property
     def imagined(self) -> Array:

@@ -7,21 +7,25 @@ to 1, targets rows of ten with a single 1; rng is np.random.default_rng(seed).
 import numpy as np
 
 
-def logistic(x):  # eq. 1: the probability of being on, given the total input
+def logistic(x):
+    """Eq. 1: the probability of being on, given the total input."""
     return 1 / (1 + np.exp(-x))
 
 
-def sample(x, rng):  # states: each unit is on with its own probability
+def sample(x, rng):
+    """States: each unit is on with its own probability."""
     return (rng.random(x.shape) < logistic(x)).astype(float)
 
 
-def choose(x, rng):  # eq. 10: in each row exactly one unit is on
+def choose(x, rng):
+    """Eq. 10: in each row exactly one unit is on."""
     p = np.exp(x - x.max(axis=1, keepdims=True)).cumsum(axis=1)
     passed = p[:, :-1] < rng.random((len(x), 1)) * p[:, -1:]
     return np.eye(x.shape[1])[passed.sum(axis=1)]
 
 
-def batches(n, epochs, rng):  # the numbers of n cases, a hundred at a time
+def batches(n, epochs, rng):
+    """The numbers of n cases, a hundred at a time."""
     for _ in range(epochs):
         yield from np.array_split(rng.permutation(n), max(1, n // 100))
 
