@@ -289,6 +289,20 @@ def test_the_runs_of_dream_have_a_column_of_their_own(measured, tmp_path):
     assert {row.dream for row in board(measured, [made_up(2)], tmp_path).values()} == {""}
 
 
+def test_a_finished_run_says_what_its_record_lacks_or_is_refused(measured, tmp_path):
+    lacks = {"greedy_test_errors": "the net was not kept"}
+    record.write(made_up(0, greedy=None, lacks=lacks), tmp_path / "dream-seed0.json")
+    dreaming = runs.recorded_runs(tmp_path, preset="dream")
+    told = scoreboard.rows(measured, [], tmp_path, dreaming)
+    assert (told[0].runs, told[0].dream) == ("no recorded run", "the net was not kept")
+    record.write(made_up(0, greedy=None), tmp_path / "dream-seed0.json")
+    with pytest.raises(InputError, match=r"no greedy_test_errors"):
+        runs.recorded_runs(tmp_path, preset="dream")
+    record.write(made_up(0, best=None, lacks=lacks), tmp_path / "dream-seed0.json")
+    with pytest.raises(InputError, match=r"no best_test_errors"):
+        runs.recorded_runs(tmp_path, preset="dream")
+
+
 def test_the_time_to_an_accuracy_is_that_of_the_first_record_of_it(measured, tmp_path):
     rows = [
         {"stage": "greedy 1", "epoch": 1, "seconds": 60.0},
