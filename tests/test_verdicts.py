@@ -69,7 +69,7 @@ def test_our_trainings_are_behind_the_papers_and_too_few_to_decide() -> None:
 def test_departures_say_how_the_last_stage_ended_and_what_validation_chose() -> None:
     text = page("departures")
     cap = PRESETS["paper"].stages[-1].epochs
-    assert f"ends after {cap} epochs at the latest, and every run of ours came to that end before it met" in text
+    assert f"ends after {cap} epochs at the latest. Every run of the preset `paper` came to that end before it" in text
     for run in RUNS["paper"]:
         last = [row for row in run["rows"] if row["stage"] == "all images"]
         assert len(last) == cap
