@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import errno
 import io
@@ -14,6 +15,9 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dbn_lite.errors import InputError
 
@@ -230,3 +234,13 @@ def read_json(
     if why := fault(value, schema):
         raise InputError(f"{path} is not {what} ({why}); {remedy}.")
     return value
+
+
+def packed(rows: NDArray[np.float32]) -> str:
+    """Numbers from 0 to 1, (n, size), as text for a record: a byte each, in base 64."""
+    return base64.b64encode(np.rint(255 * rows).astype(np.uint8).tobytes()).decode()
+
+
+def unpacked(text: str, n: int) -> NDArray[np.float32]:
+    """What `packed` packed: (n, size)."""
+    return (np.frombuffer(base64.b64decode(text), np.uint8).reshape(n, -1) / 255).astype(np.float32)

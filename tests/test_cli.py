@@ -571,7 +571,7 @@ def test_ctrl_c_while_training_says_how_to_go_on(call, monkeypatch, capsys, tmp_
         ("experiment k-effect run.d --data dreamed --out k", "net.npz does not exist; give the path of an .npz file"),
         ("experiment k-effect run.d --data dreamed --epochs 3 --out k", "k-effect takes as many epochs as the runs"),
         ("experiment fading run.d --data dreamed --out k", "fading trains nets of its own and takes no run; leave"),
-        ("experiment left-running --data dreamed --out k", "left-running goes on from a run of the paper preset; give"),
+        ("experiment left-running --data dreamed --out k", "left-running looks at a run that is finished; give"),
         ("experiment left-running a b --data dreamed --out k", "left-running takes one run, not 2; give the"),
         ("experiment left-running a --data dreamed --epochs 0 --out k", "0 epochs are nothing to run; ask for at"),
         ("data dream broken.npz", "broken.npz is not an .npz file of plain arrays"),

@@ -13,6 +13,7 @@ from tiny import machines, means_agree, misfit
 from dbn_lite import backend, cli, exact
 from dbn_lite.dataset import Dataset
 from dbn_lite.errors import InputError
+from dbn_lite.files import unpacked
 from dbn_lite.rbm import RBM, random_rbm
 from dbn_lite.senses import experiment, learners, pairnet, pairs, sound
 from dbn_lite.senses.experiment import HELD_OUT, Settings
@@ -414,7 +415,7 @@ def test_the_command_records_searches_beside_the_final_run(few, monkeypatch, tmp
     assert [row["speaker"] for row in found["search"]] == ["bob"]
     assert [row["speaker"] for row in found["rows"]] == [HELD_OUT]
     assert found["search"][0]["changes"]["top"] == found["settings"]["top"] == 20
-    shapes = {name: experiment.unpacked(found["examples"][name], n).shape for name, n in (("heard", 10), ("seen", 40))}
+    shapes = {name: unpacked(found["examples"][name], n).shape for name, n in (("heard", 10), ("seen", 40))}
     assert shapes == {"heard": (10, sound.FRAMES * sound.BANDS), "seen": (40, 60)}
     assert pairnet.load(net).memory.n_hid == 20
     capsys.readouterr()

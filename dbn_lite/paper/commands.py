@@ -15,6 +15,7 @@ from ..errors import InputError
 from ..files import atomic_write, expect_folder, expect_writable
 from ..presets import preset_named
 
+OWN_NETS = ("fading", "proposals")  # experiments that train nets of their own
 GO_ON = "stopped; the same command goes on from what is finished."
 
 
@@ -37,8 +38,8 @@ def add_reproduce(parser: argparse.ArgumentParser) -> None:
 def add_experiment(parser: argparse.ArgumentParser) -> None:
     """Add its options."""
     parser.set_defaults(command=_experiment, when_stopped=GO_ON)
-    parser.add_argument("name", choices=("k-effect", "left-running", "fading"))
-    parser.add_argument("runs", nargs="*", metavar="RUN", help="folder of a finished run of the paper preset")
+    parser.add_argument("name", choices=("k-effect", "left-running", "other-digits", *OWN_NETS))
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="folder of a finished run")
     parser.add_argument("--data", default="mnist", help=SETS)
     parser.add_argument("--epochs", type=int, default=None, help="of left-running (default: 100)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="of the runs and the record")
@@ -104,15 +105,19 @@ def _reproduce(a: argparse.Namespace) -> dict[str, Any]:
 def _experiment(a: argparse.Namespace) -> dict[str, Any]:
     from . import experiments
 
-    if a.name == "fading" and a.runs:
-        raise InputError(f"fading trains nets of its own and takes no run; leave {a.runs[0]} out.")
-    if a.name != "fading" and not a.runs:
-        raise InputError(f"{a.name} goes on from a run of the paper preset; give its folder.")
+    if a.name in OWN_NETS and a.runs:
+        raise InputError(f"{a.name} trains nets of its own and takes no run; leave {a.runs[0]} out.")
+    if a.name not in OWN_NETS and not a.runs:
+        raise InputError(f"{a.name} looks at a run that is finished; give its folder.")
     dataset, progress = data.load(a.data), not a.json
     if a.name == "fading":
         from .fading import fading
 
         return fading(dataset, a.out, progress=progress)
+    if a.name == "proposals":
+        from .proposals import proposals
+
+        return proposals(dataset, a.out, progress=progress)
     if a.name == "k-effect":
         if a.epochs is not None:
             raise InputError("k-effect takes as many epochs as the runs did; leave --epochs out.")
@@ -120,7 +125,11 @@ def _experiment(a: argparse.Namespace) -> dict[str, Any]:
     if a.epochs is not None and a.epochs < 1:
         raise InputError(f"{a.epochs} epochs are nothing to run; ask for at least 1.")
     if len(a.runs) > 1:
-        raise InputError(f"left-running takes one run, not {len(a.runs)}; give the folder of one.")
+        raise InputError(f"{a.name} takes one run, not {len(a.runs)}; give the folder of one.")
+    if a.name == "other-digits":
+        from .proposals import other_digits
+
+        return other_digits(a.runs[0], dataset, a.out)
     return experiments.left_running(a.runs[0], dataset, a.out, a.epochs or 100, progress=progress)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
@@ -15,6 +14,7 @@ from .. import backend, provenance
 from ..backend import Array
 from ..dataset import Dataset
 from ..errors import MOST, InputError, whole
+from ..files import packed
 from ..rbm import RBM, ContrastiveDivergence, mean_h_from_v, random_rbm
 from .learners import PairUpDown, Recall
 from .pairnet import PairNet, Pathway, dream, other, tied, up
@@ -263,13 +263,3 @@ def _shown(net: PairNet, dataset: Dataset, speech: Speech, settings: Settings) -
     seen = dream(net, np.repeat(heard, TRIES, axis=0), "sound", settings.dream_gibbs, 0, settings.trust)
     said = dream(net, shown, "image", settings.dream_gibbs, 0, settings.trust)
     return {name: packed(a) for name, a in (("heard", heard), ("seen", seen), ("shown", shown), ("said", said))}
-
-
-def packed(rows: NDArray[np.float32]) -> str:
-    """Numbers from 0 to 1, (n, size), as text: a byte each, in base 64."""
-    return base64.b64encode(np.rint(255 * rows).astype(np.uint8).tobytes()).decode()
-
-
-def unpacked(text: str, n: int) -> NDArray[np.float32]:
-    """What `packed` packed: (n, size)."""
-    return (np.frombuffer(base64.b64decode(text), np.uint8).reshape(n, -1) / 255).astype(np.float32)

@@ -17,14 +17,17 @@ import numpy as np
 
 from .. import backend, provenance, store
 from ..backend import Array
-from ..dataset import Dataset, Split, arrange_random, split
-from ..dbn import DBN, predict, stack
+from ..dataset import Dataset, Split, arrange_random, check_images, split
+from ..dbn import DBN, Net, predict, stack
 from ..errors import InputError
 from ..presets import Preset, Stage, preset_for
 from ..rbm import random_rbm
 from .folder import SEEN, RunFolder
 from .learners import GreedyLearner, UpDownLearner
 from .progress import Progress, in_words
+
+# images (n, pixels), their height and width, a generator: the same images changed, as `distort.elastic` does it
+Change = Callable[[np.ndarray, tuple[int, int], np.random.Generator], np.ndarray]
 
 __all__ = ["GreedyLearner", "Run", "UpDownLearner", "error_percent", "fit", "open_run", "part", "split_for"]
 
@@ -33,7 +36,7 @@ LOG_SECONDS = 1.0  # between two writings of a log: a small set has thousands of
 CHECK_EVERY = 50  # mini-batches between two looks at whether all parameters are finite
 
 
-def error_percent(net: DBN, images: np.ndarray, labels: np.ndarray) -> float:
+def error_percent(net: Net, images: np.ndarray, labels: np.ndarray) -> float:
     """How many of `images` (n, vis) the deterministic read-out gets wrong, in percent.
 
     Raises InputError for labels (n,) that the net does not know.
@@ -42,7 +45,7 @@ def error_percent(net: DBN, images: np.ndarray, labels: np.ndarray) -> float:
     return float(100 * np.mean(predict(net, images) != labels))
 
 
-def expect_labels(net: DBN, labels: np.ndarray) -> None:
+def expect_labels(net: Net, labels: np.ndarray) -> None:
     """Refuse, with InputError, to score a net on classes that it cannot tell apart."""
     if len(labels) and int(labels.max()) >= net.n_labels:
         raise InputError(
@@ -87,6 +90,7 @@ def open_run(
     preset: str | Path | Preset,
     seed: int,
     resume: bool = False,
+    change: Change | None = None,
 ) -> Run:
     """The run in the folder `out` that trains on a data set; what may be given is told at `preset_for`.
 
@@ -95,7 +99,7 @@ def open_run(
     chosen = preset_for(preset, dataset.name, len(dataset.train_images), layers)
     plain = preset_for(preset, "mnist", len(dataset.train_images), layers)
     began_so = resume and RunFolder(out).recorded_preset() == plain.as_json()
-    return Run(plain if began_so else chosen, dataset, seed, out, resume)
+    return Run(plain if began_so else chosen, dataset, seed, out, resume, change)
 
 
 def fit(
@@ -106,14 +110,15 @@ def fit(
     seed: int = 0,
     after_epoch: Callable[[dict[str, Any]], Any] | None = None,
     progress: bool = True,
+    change: Change | None = None,
 ) -> DBN:
     """Train a net on a data set and return it; the folder `out` keeps it as net.npz, with all that it came from.
 
     `layers` are the units of the three hidden layers, by default those of the preset; `preset` is a name, the path of a
     .json file, or a Preset, and is scaled to the size of the set if it is a name (`preset_for`). `after_epoch` is told
-    at `Run.train`. Raises InputError for what does not fit.
+    at `Run.train`, `change` at `Run`. Raises InputError for what does not fit.
     """
-    run = open_run(dataset, layers, out, preset, seed)
+    run = open_run(dataset, layers, out, preset, seed, change=change)
     if progress:
         print(run.told(), file=sys.stderr)
     return run.train(progress, after_epoch)
@@ -122,10 +127,22 @@ def fit(
 class Run:
     """One training: where it stands, what it has learned, and the folder that keeps both."""
 
-    def __init__(self, preset: Preset, dataset: Dataset, seed: int, out: str | Path, resume: bool = False) -> None:
-        """Open the folder: empty, or with a run to go on with; raises InputError if the two do not fit."""
+    def __init__(
+        self,
+        preset: Preset,
+        dataset: Dataset,
+        seed: int,
+        out: str | Path,
+        resume: bool = False,
+        change: Change | None = None,
+    ) -> None:
+        """Open the folder: empty, or with a run to go on with; raises InputError if the two do not fit.
+
+        With `change` a net never meets the images themselves: in each epoch it learns from what `change` makes of them,
+        drawn anew. Images for validation and testing stay as they are.
+        """
         preset.check(len(dataset.train_images))
-        self.preset, self.dataset, self.seed = preset, dataset, seed
+        self.preset, self.dataset, self.seed, self.change = preset, dataset, seed, change
         self.folder = RunFolder(out)
         self.split = split_for(dataset, seed, preset.batch_size)
         self.stage_index = self.epoch = self.batch = 0
@@ -211,7 +228,8 @@ class Run:
     def settings(self) -> dict[str, Any]:
         """What must be the same for a checkpoint to be of this run."""
         data, ops = described(self.dataset), backend.current()
-        return {"preset": self.preset.as_json(), "seed": self.seed, "data": data, "backend": ops.name}
+        changed = {"change": getattr(self.change, "__name__", "a function")} if self.change else {}
+        return {"preset": self.preset.as_json(), "seed": self.seed, "data": data, "backend": ops.name} | changed
 
     def skip_to(self, stage_index: int, net: DBN) -> None:
         """Begin with a later stage of up-down, as if those before it had ended in `net`."""
@@ -276,6 +294,12 @@ class Run:
         told = in_words(stage, self.epoch, self.log[-1] if self.log else {})
         self.bar.set_description_str(self.progress.title + told)
         clock = time.monotonic()
+        if self.change:
+            of_epoch = np.random.default_rng([self.seed, 4, self.stage_index, self.epoch])
+            changed = check_images(self.change(self.images, self.dataset.shape, of_epoch), self.net.sizes[0])
+            if len(changed) != len(self.images):
+                raise InputError(f"change made {len(changed)} images of {len(self.images)}; let it give one for each.")
+            self.learner.see(backend.current().asarray(changed))
         while self.batch < self.n_batches:
             self.learner.step(int(order[self.batch]), rng, stage, rate, momentum)
             self.batch += 1
@@ -393,7 +417,7 @@ class Run:
 
     def _restore(self) -> None:
         """Go to where the checkpoint stands; raises InputError if it is of another configuration."""
-        saved, meta = self.folder.load_checkpoint(self._settings)
+        saved, meta = self.folder.load_checkpoint({"change": None} | self._settings)
         began, here = meta.pop("arithmetic", None), provenance.arithmetic()
         if began and began != here:
             told = [

@@ -14,14 +14,19 @@ class GreedyLearner:
     """Contrastive divergence on one layer of the stack (section 4), its input computed once from the layers below."""
 
     def __init__(self, rbms: list[RBM], stage: Stage, images: Array, targets: Array, batch_size: int) -> None:
-        ops, self.rbm, self.batch_size = backend.current(), rbms[stage.layer - 1], batch_size
+        self.below, self.rbm, self.batch_size = rbms[: stage.layer - 1], rbms[stage.layer - 1], batch_size
+        self.targets = targets
+        self.see(images)
+        self.learner = ContrastiveDivergence(self.rbm, batch_size)
+        self._step = backend.current().record(self.learner.step)
+
+    def see(self, images: Array) -> None:
+        """Learn from these images from now on, as many and of the same classes as before."""
         self.inputs = images
-        for below in rbms[: stage.layer - 1]:
+        for below in self.below:
             self.inputs = mean_h_from_v(below, self.inputs)
         if self.rbm.n_labels:
-            self.inputs = ops.xp.hstack([self.inputs, targets])
-        self.learner = ContrastiveDivergence(self.rbm, batch_size)
-        self._step = ops.record(self.learner.step)
+            self.inputs = backend.current().xp.hstack([self.inputs, self.targets])
 
     def step(self, batch: int, rng: backend.Random, stage: Stage, rate: float, momentum: float) -> None:
         """Learn from one mini-batch."""
@@ -51,6 +56,10 @@ class UpDownLearner:
         n_wandering = round(stage.wandering * preset.batch_size)
         self.learner = UpDown(net, preset.batch_size, preset.sample_labels, n_wandering=n_wandering)
         self._step = backend.current().record(self.learner.step)
+
+    def see(self, images: Array) -> None:
+        """Learn from these images from now on, as many and of the same classes as before."""
+        self.images = images
 
     def step(self, batch: int, rng: backend.Random, stage: Stage, rate: float, momentum: float) -> None:
         """Learn from one mini-batch."""

@@ -1,0 +1,179 @@
+"""Three things that the paper proposes and does not show, at a size that a laptop has in half an hour.
+
+Distorted images and weight sharing with sub-sampling (section 6.1), and an ensemble of nets that only learned greedily
+(section 8). All learn from 10,000 images, with three fifths of the paper's units, each with three seeds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from .. import backend, provenance, store, train
+from ..dataset import Dataset, Split
+from ..dbn import Net, label_log_probs, samples_by_class
+from ..deep import greedy, stack, up_down
+from ..files import TEXT, count, expect_folder, packed
+from ..presets import Preset, Stage
+from ..rbm import RBM, mean_h_from_v
+from ..study.shared import LocalFeatures, local_features
+from . import record
+from .table1 import distort
+
+N_IMAGES = 13_700  # of which `dataset.split` takes 10,000 for learning
+LAYERS, LARGER, DEEPER = (300, 300, 1200), (600, 600, 2400), (300, 300, 300, 1200)
+GREEDY_EPOCHS, UP_DOWN_EPOCHS, RATES = 20, 60, (0.02, 0.001)
+DREAM_EVERY = 200  # Gibbs iterations between two dreams of a chain
+MEMBERS = 8  # of an ensemble
+SIDE, STRIDE, FEATURES = 8, 4, 24  # windows of a first layer: 36 of them on 28 by 28 pixels, 864 features
+SEEDS = (0, 1, 2)
+OF_PROPOSALS = {"settings": {"data": TEXT}, "rows": [{"what": TEXT, "seed": count()}]}
+
+
+def proposals(
+    dataset: Dataset, out: str | Path, seeds: Sequence[int] = SEEDS, progress: bool = True
+) -> dict[str, Any]:
+    """Train all of it; what each net was worth, in `out`/proposals.json, a row for each net and seed.
+
+    Called again, it goes on with what is not recorded yet. Errors are in percent, of the read-out by free energies.
+    """
+    expect_folder(out)
+    path = Path(out) / "proposals.json"
+    rows = record.read(path, OF_PROPOSALS)["rows"] if path.exists() else []
+    known = {(row["what"], row["seed"]) for row in rows}
+    settings = {
+        "data": dataset.name, "images": N_IMAGES, "layers": LAYERS, "greedy_epochs": GREEDY_EPOCHS,
+        "up_down_epochs": UP_DOWN_EPOCHS, "rates": RATES, "window": SIDE, "stride": STRIDE, "features": FEATURES,
+    }  # fmt: skip
+    small = {seed: part_of(dataset, seed) for seed in seeds}
+    trials = [(what, seed) for what in TRIALS for seed in seeds if (what, seed) not in known]
+    for what, seed in tqdm(trials, desc="proposals", unit="net", disable=not progress):
+        began = time.process_time()
+        for row in TRIALS[what](small[seed], seed):
+            about = {"what": what, "seed": seed, "cpu_seconds": round(time.process_time() - began, 1)}
+            rows.append(about | row)
+        record.write({"settings": settings, **provenance.origin(), "rows": rows}, path)
+    return {"settings": settings, "rows": rows}
+
+
+def part_of(dataset: Dataset, seed: int) -> Dataset:
+    """A data set of the first so many of its training images in a random order, and all of its test images."""
+    rows = np.random.default_rng([seed, *b"part"]).permutation(len(dataset.train_images))[:N_IMAGES]
+    return replace(dataset, train_images=dataset.train_images[rows], train_labels=dataset.train_labels[rows])
+
+
+def preset() -> Preset:
+    """Greedy learning of each layer and then up-down, as `quick` has it, in fewer stages."""
+    learn = [Stage(f"greedy {k}", k, GREEDY_EPOCHS, (0.1, 0.1), 5e-4 if k == 3 else 2e-4) for k in (1, 2, 3)]
+    tune = Stage("up-down", 0, UP_DOWN_EPOCHS, RATES, 1e-5, momentum=(0.9, 0.9), n_gibbs=3)
+    return Preset("proposals", (*learn, tune), LAYERS, chosen=True)
+
+
+def errors(net: Net, dataset: Dataset, parts: Split) -> dict[str, float]:
+    """In percent, on images for validation and on the test images."""
+    return {
+        "validation_error": round(train.error_percent(net, parts.validation_images, parts.validation_labels), 3),
+        "test_error": round(train.error_percent(net, dataset.test_images, dataset.test_labels), 3),
+    }
+
+
+def changed(change: train.Change | None) -> Callable[[Dataset, int], Iterator[dict[str, Any]]]:
+    """A trial: the whole training on images that are changed as they are drawn, or are not."""
+
+    def trial(dataset: Dataset, seed: int) -> Iterator[dict[str, Any]]:
+        with TemporaryDirectory() as folder:
+            run = train.Run(preset(), dataset, seed, Path(folder) / "run", change=change)
+            net = run.train(progress=False)
+            yield {"stage": "up-down", **errors(net, dataset, run.split)}
+
+    return trial
+
+
+def ensemble(layers: Sequence[int]) -> Callable[[Dataset, int], Iterator[dict[str, Any]]]:
+    """A trial: nets that only learned greedily, their log probabilities of the labels averaged, net after net."""
+
+    def trial(dataset: Dataset, seed: int) -> Iterator[dict[str, Any]]:
+        parts, total = train.split_for(dataset, seed), np.zeros(1)
+        for members in range(1, MEMBERS + 1):
+            of_member = 100 * seed + members
+            net = stack(greedy(parts.train_images, parts.train_labels, layers, GREEDY_EPOCHS, seed=of_member))
+            total = total + label_log_probs(net, dataset.test_images)
+            wrong = float(100 * np.mean(total.argmax(axis=1) != dataset.test_labels))
+            alone = errors(net, dataset, parts)["test_error"]
+            yield {"members": members, "test_error": round(wrong, 3), "alone": alone}
+
+    return trial
+
+
+def first_layer(shared: bool | None, rate: float = 0.1) -> Callable[[Dataset, int], Iterator[dict[str, Any]]]:
+    """A trial: features that see windows, with or without shared weights, or as many that see all; then up-down."""
+
+    def trial(dataset: Dataset, seed: int) -> Iterator[dict[str, Any]]:
+        parts, seen = train.split_for(dataset, seed), {}
+        images, labels = parts.train_images, parts.train_labels
+        if shared is None:
+            n_places = local_features(dataset.shape, SIDE, STRIDE, 1, False).windows.shape[0]
+            first = greedy(images, None, [n_places * FEATURES], GREEDY_EPOCHS, seed=seed)[0]
+        else:
+            features = local_features(dataset.shape, SIDE, STRIDE, FEATURES, shared, seed)
+            first = learned(features, images, seed, rate)
+            W = backend.current().to_numpy(features.W[0].T)  # at one place: as pictures, each from 0 to 1
+            seen = {"windows": packed((W - W.min()) / max(float(np.ptp(W)), 1e-9))} if shared else {}
+        above = backend.current().to_numpy(mean_h_from_v(first, images))
+        net = stack([first, *greedy(above, labels, LAYERS[1:], GREEDY_EPOCHS, seed=seed)])
+        yield {"stage": "greedy", **errors(net, dataset, parts)} | seen
+        for rate_of_part in np.geomspace(*RATES, 6):
+            up_down(net, images, labels, UP_DOWN_EPOCHS // 6, seed=seed, learning_rate=float(rate_of_part))
+        yield {"stage": "up-down", **errors(net, dataset, parts)}
+
+    return trial
+
+
+def learned(features: LocalFeatures, images: np.ndarray, seed: int, rate: float) -> RBM:
+    """The features after greedy learning; a shared weight feels every place, so its rate is divided by their number."""
+    ops, batch = backend.current(), 100
+    rng, order = ops.random(seed, "features"), np.random.default_rng([seed, *b"features"])
+    rate /= len(features.windows) // len(features.W)
+    for epoch in range(GREEDY_EPOCHS):
+        for rows in order.permutation(len(images))[: len(images) // batch * batch].reshape(-1, batch):
+            features.step(ops.asarray(images[rows]), rng, rate, 0.9 if epoch >= 5 else 0.5, 2e-4)
+    return features.as_rbm()
+
+
+def other_digits(folder: str | Path, dataset: Dataset, out: str | Path) -> dict[str, Any]:
+    """What a finished run on other digits was worth, beside the nearest neighbour, in `out`/other-digits.json.
+
+    Ten dreams of each class go with it. Raises InputError for a folder of no such run.
+    """
+    expect_folder(out)
+    result = record.of_run(folder, dataset)
+    net = store.load(Path(folder) / "net.npz")
+    dreams = samples_by_class(net, 10, DREAM_EVERY).reshape(-1, net.sizes[0])
+    images, labels = dataset.train_images, dataset.train_labels
+    square = (images**2).sum(axis=1)
+    nearest = [int((square - 2 * (images @ one)).argmin()) for one in dataset.test_images]
+    wrong = int((labels[nearest] != dataset.test_labels).sum())
+    del result["predictions"]
+    result |= {"nearest_neighbour_errors": wrong, "shape": dataset.shape, "dreamt": packed(dreams)}
+    record.write(result, Path(out) / "other-digits.json")
+    return result
+
+
+TRIALS = {
+    "images as they are": changed(None),
+    "images shifted, scaled and sheared": changed(distort.affine),
+    "images warped": changed(distort.elastic),
+    "ensemble of greedy nets": ensemble(LAYERS),
+    "ensemble of larger greedy nets": ensemble(LARGER),
+    "ensemble of deeper greedy nets": ensemble(DEEPER),
+    "first layer sees everything": first_layer(None),
+    "first layer sees windows": first_layer(shared=False),
+    "first layer sees windows, weights shared": first_layer(shared=True),
+}
