@@ -11,6 +11,7 @@ from easy import arrays_of, assert_same_bits, greedy, meta_of, noisy_prototypes,
 
 from dbn_lite import exact, fit, train
 from dbn_lite.errors import InputError
+from dbn_lite.files import unpacked
 from dbn_lite.paper import proposals
 from dbn_lite.paper.table1 import distort
 from dbn_lite.rbm import mean_h_from_v, mean_v_from_h
@@ -202,3 +203,31 @@ def test_warped_and_moved_images_are_images(tmp_path):
         assert made.min() >= -1e-6
         assert made.max() <= 1 + 1e-6
         fit(replace(SMALL), out=tmp_path / change.__name__, preset=SHORT, progress=False, change=change)
+
+
+def test_words_are_chosen_by_the_numbers():
+    rows = [{"what": "a", "seed": s, "stage": "up-down", "test_error": 3 + 0.5 * s} for s in range(3)]
+    rows += [{"what": "b", "seed": s, "stage": "up-down", "test_error": 2 + 0.5 * s} for s in range(3)]
+    rows += [{"what": "a", "seed": 0, "stage": "greedy", "test_error": 9.0}]
+    a, b = (proposals.of(rows, what, stage="up-down") for what in "ab")
+    assert a == {0: 3.0, 1: 3.5, 2: 4.0}
+    assert proposals.in_words(a) == "3.50 ± 0.50"
+    assert proposals.compared(b, a) == "1.00 points less, in each of 3 seeds"
+    assert proposals.compared(a, b) == "1.00 points more, in each of 3 seeds"
+    assert "seeds disagree" in proposals.compared({0: 1.0, 1: 3.0}, {0: 2.0, 1: 2.5})
+    assert proposals.compared({0: 1.0}, {1: 1.0}) == "not recorded yet"
+    assert proposals.in_words(proposals.of(rows, "c")) == "not recorded"
+
+
+def test_other_digits_are_recorded_beside_the_nearest_neighbour(tmp_path):
+    digits = noisy_prototypes(300, 60, noise=0.05)
+    fit(digits, out=tmp_path / "run", preset=SHORT, progress=False)
+    result = proposals.other_digits(tmp_path / "run", digits, tmp_path)
+    distances = ((digits.test_images[:, None] - digits.train_images) ** 2).sum(axis=2)
+    guesses = digits.train_labels[distances.argmin(axis=1)]
+    assert result["nearest_neighbour_errors"] == (guesses != digits.test_labels).sum()
+    assert unpacked(result["dreamt"], 100).shape == (100, 64)
+    read = json.loads((tmp_path / "other-digits.json").read_text())
+    assert read["final_test_errors"] == result["final_test_errors"]
+    with pytest.raises(InputError, match="record it with that data"):
+        proposals.other_digits(tmp_path / "run", replace(digits, name="another"), tmp_path)

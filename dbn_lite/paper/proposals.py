@@ -147,6 +147,32 @@ def learned(features: LocalFeatures, images: np.ndarray, seed: int, rate: float)
     return features.as_rbm()
 
 
+def of(rows: Sequence[dict[str, Any]], what: str, key: str = "test_error", **which: Any) -> dict[int, float]:
+    """One number for each seed, of the rows of a trial that have certain other entries: `stage="up-down"`, say."""
+    fitting = (row for row in rows if row["what"] == what and all(row.get(k) == v for k, v in which.items()))
+    return {row["seed"]: row[key] for row in fitting}
+
+
+def in_words(numbers: dict[int, float]) -> str:
+    """The mean over seeds, with its deviation where there are several."""
+    if not numbers:
+        return "not recorded"
+    found = list(numbers.values())
+    return f"{np.mean(found):.2f}" + (f" ± {np.std(found, ddof=1):.2f}" if len(found) > 1 else "")
+
+
+def compared(ours: dict[int, float], theirs: dict[int, float]) -> str:
+    """How many points of error `ours` has less or more than `theirs`, seed by seed: words for a sentence."""
+    seeds = ours.keys() & theirs.keys()
+    if not seeds:
+        return "not recorded yet"
+    less = [theirs[seed] - ours[seed] for seed in sorted(seeds)]
+    size, which = abs(float(np.mean(less))), "less" if np.mean(less) > 0 else "more"
+    if len(less) > 1 and min(less) <= 0 <= max(less):
+        return f"{size:.2f} points {which} in the mean, but seeds disagree"
+    return f"{size:.2f} points {which}" + (f", in each of {len(less)} seeds" if len(less) > 1 else "")
+
+
 def other_digits(folder: str | Path, dataset: Dataset, out: str | Path) -> dict[str, Any]:
     """What a finished run on other digits was worth, beside the nearest neighbour, in `out`/other-digits.json.
 
