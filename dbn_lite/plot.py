@@ -10,9 +10,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import ConnectionPatch
+from matplotlib.patches import ConnectionPatch, FancyBboxPatch
 from matplotlib.ticker import MaxNLocator
 
 INK = "gray_r"  # digits as ink on paper
@@ -21,6 +22,7 @@ SIGNED = "RdBu"  # weights: blue excites, red inhibits
 # The colours of book.css on a light page (after Okabe and Ito).
 VISIBLE, HIDDEN, LABEL, WEIGHT, ENERGY = "#0072b2", "#b34700", "#a3467f", "#00795a", "#6b5b00"
 COLOURS = (VISIBLE, HIDDEN, WEIGHT, LABEL, ENERGY)
+DARK = "#444444"  # arrows, and what they are called
 DASHES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
 
 
@@ -156,7 +158,8 @@ def probabilities(probs: np.ndarray, found: dict[str, np.ndarray], names: Sequen
     axes.bar(places, probs, color="#d0d0d0", label="exact")
     for (name, values), colour, marker in _styles(found.items(), "oxs^v"):
         axes.plot(places, values, marker, color=colour, markersize=5, label=name)
-    axes.set_xticks(places, names, rotation=90, family="monospace", fontsize="small")
+    upright = sum(map(len, names)) > 30  # side by side they would touch
+    axes.set_xticks(places, names, rotation=90 if upright else 0, family="monospace", fontsize="small")
     _legend(figure)
     return figure
 
@@ -188,29 +191,60 @@ def _arrow(figure: Figure, start: Axes, at: tuple[float, float], end: Axes, to: 
     figure.add_artist(arrow)
 
 
-def diagram(boxes: dict[str, tuple[float, float, str]], arrows: Sequence[tuple[str, str, str, str]]) -> Figure:
-    """Layers as boxes, name: (x, y, colour), in units of a box, joined by arrows (from, to, label, kind).
+def diagram(
+    boxes: dict[str, tuple[float, float, str] | tuple[float, float, str, float]],
+    arrows: Sequence[tuple[str, str, str, str]],
+    groups: dict[str, Sequence[str]] | None = None,
+) -> Figure:
+    """Layers as boxes, name: (x, y, colour) or (x, y, colour, width), joined by arrows (from, to, label, kind).
 
-    Kinds: "generates" is a solid arrow, "infers" a dashed one beside it, "both" has two heads.
+    Units are 1.6 inches to the right and 0.8 up; a box is 0.75 wide if nothing else is said, and has no frame if its
+    colour is "". Kinds: "generates" is a solid arrow, "infers" a dashed one beside it, "both" has two heads; arrows
+    stand upright between boxes of which one is above the other. `groups` names boxes on a common ground.
     """
-    places = np.array([box[:2] for box in boxes.values()])
-    low, high = places.min(axis=0) - 0.5, places.max(axis=0) + 0.5
+    spans = {name: (x, y, width[0] if width else 0.75) for name, (x, y, _, *width) in boxes.items()}
+    low, high = _extent(spans.values())
+    low, high = low - np.array([0.25, 0.1]), high + np.array([0.25, 0.35 if groups else 0.1])
     figure = _card(*(np.array([1.6, 0.8]) * (high - low)))
     axes = figure.subplots()
     axes.set_axis_off()
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
-    for name, (x, y, colour) in boxes.items():
-        frame = {"boxstyle": "round,pad=0.4", "facecolor": "white", "edgecolor": colour, "linewidth": 1.5}
-        axes.text(x, y, name, ha="center", va="center", color=colour, fontsize="small", bbox=frame, zorder=3)
+    for name, members in (groups or {}).items():
+        (left, bottom), (right, top) = _extent(spans[member] for member in members)
+        ground = _box((left - 0.12, bottom - 0.08), right - left + 0.24, top - bottom + 0.38, "#e9e9e9", "none")
+        axes.add_patch(ground).set_zorder(0)
+        axes.text((left + right) / 2, top + 0.14, name, ha="center", va="center", color=DARK)
+    frames = {}
+    for name, (x, y, colour, *_) in boxes.items():
+        left, width = x - spans[name][2] / 2, spans[name][2]
+        frames[name] = _box((left, y - 0.2), width, 0.4, "white" if colour else "none", colour or "none")
+        axes.add_patch(frames[name]).set_zorder(3)
+        axes.text(x, y, name, ha="center", va="center", color=colour or DARK, zorder=4)
     for start, end, label, kind in arrows:
         aside = {"generates": -0.08, "infers": 0.08, "both": 0.0}[kind]
-        (x0, y0, _), (x1, y1, _) = boxes[start], boxes[end]
-        look: dict[str, Any] = {"color": "#555555", "shrinkA": 13, "shrinkB": 13}
+        (x0, y0, w0), (x1, y1, w1) = spans[start], spans[end]
+        left, right = max(x0 - w0 / 2, x1 - w1 / 2), min(x0 + w0 / 2, x1 + w1 / 2)
+        if left < right:  # one above the other
+            x0 = x1 = (left + right) / 2
+        look: dict[str, Any] = {"color": DARK, "linewidth": 1.2, "mutation_scale": 12, "shrinkA": 3, "shrinkB": 3}
         look |= {"arrowstyle": "<->" if kind == "both" else "->", "linestyle": "--" if kind == "infers" else "-"}
-        axes.annotate("", (x1 + aside, y1), (x0 + aside, y0), arrowprops=look)
-        beside = (x0 + x1) / 2 + 1.6 * aside, (y0 + y1) / 2
-        axes.text(*beside, label, ha="right" if aside < 0 else "left", va="center", fontsize="small")
+        look |= {"patchA": frames[start], "patchB": frames[end]}
+        with rc_context({"lines.dashed_pattern": (8.5, 3)}):  # so long that no dash ends within a head
+            axes.annotate("", (x1 + aside, y1), (x0 + aside, y0), arrowprops=look)
+        beside = (x0 + x1) / 2 + (1.6 * aside or 0.05), (y0 + y1) / 2
+        axes.text(*beside, label, ha="right" if aside < 0 else "left", va="center", color=DARK)
     return figure
+
+
+def _extent(spans: Iterable[tuple[float, float, float]]) -> tuple[np.ndarray, np.ndarray]:
+    """The corners, lower left and upper right, of what boxes (x, y, width) take up together."""
+    x, y, width = np.array(list(spans)).T
+    return np.array([(x - width / 2).min(), y.min() - 0.2]), np.array([(x + width / 2).max(), y.max() + 0.2])
+
+
+def _box(corner: tuple[float, float], width: float, height: float, ground: str, edge: str) -> FancyBboxPatch:
+    look: dict[str, Any] = {"boxstyle": "round,pad=0,rounding_size=0.06", "mutation_aspect": 2, "linewidth": 1.6}
+    return FancyBboxPatch(corner, width, height, facecolor=ground, edgecolor=edge, **look)
 
 
 def learning_curves(rows: Sequence[dict[str, Any]], levels: dict[str, float]) -> Figure:

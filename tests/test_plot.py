@@ -245,6 +245,23 @@ def test_a_diagram_has_its_boxes_in_place_and_an_arrow_of_each_kind():
     assert names["W"].get_position()[0] < down.xy[0] < up.xy[0] < names["U"].get_position()[0]
 
 
+def test_arrows_of_a_diagram_stand_upright_and_a_group_holds_its_boxes():
+    boxes = {"wide": (0.5, 1, "#b34700", 2), "left": (0, 0, "#b34700"), "right": (1.1, 0, "#a3467f"), "on": (0, -1, "")}
+    arrows = [("left", "wide", "", "both"), ("right", "wide", "", "both"), ("on", "left", "", "infers")]
+    (axis,) = plot.diagram(boxes, arrows, {"together": ["wide", "left", "right"]}).axes
+    drawn = [text for text in axis.texts if getattr(text, "arrow_patch", None)]
+    assert all(arrow.xy[0] == arrow.xyann[0] for arrow in drawn)
+    ground, wide, left, right, on = (patch.get_path().get_extents() for patch in axis.patches)
+    assert (wide.width, round(left.width, 9)) == (2, 0.75)
+    for box in (wide, left, right):
+        assert ground.contains(*box.min)
+        assert ground.contains(*box.max)
+    assert not ground.overlaps(on)
+    assert axis.patches[-1].get_edgecolor()[3] == 0  # no colour, no frame
+    (name,) = (text for text in axis.texts if text.get_text() == "together")
+    assert wide.y1 < name.get_position()[1] < ground.y1
+
+
 def test_errors_against_x_have_a_ring_as_claimed_and_a_mark_as_found():
     figure = plot.against([1, 10, 100], [1.4, 2.0, 0.8], [1.5, np.nan, 0.9], ["a", "a", "b"], "seconds", log_x=True)
     (axes,) = figure.axes
