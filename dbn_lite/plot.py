@@ -21,15 +21,15 @@ SIGNED = "RdBu"  # weights: blue excites, red inhibits
 
 # The colours of book.css on a light page (after Okabe and Ito).
 VISIBLE, HIDDEN, LABEL, WEIGHT, ENERGY = "#0072b2", "#b34700", "#a3467f", "#00795a", "#6b5b00"
-COLOURS = (VISIBLE, HIDDEN, WEIGHT, LABEL, ENERGY)
+COLOURS = (VISIBLE, HIDDEN, WEIGHT, LABEL, ENERGY, "#555555")
 DARK = "#444444"  # arrows, and what they are called
-DASHES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
+DASHES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (8, 2)))
 
 
 def _styles(kinds: Iterable[Any], marks: Sequence[Any] = DASHES) -> list[tuple[Any, str, Any]]:
-    """Each kind with a colour and a mark, all pairs different: from the sixth on colours return with other marks."""
+    """Each kind with a colour and a mark, all pairs different: from the seventh on colours return with other marks."""
     n = len(COLOURS)
-    return [(kind, COLOURS[i % n], marks[(i + i // n) % n]) for i, kind in enumerate(kinds)]
+    return [(kind, COLOURS[i % n], marks[(i + i // n) % len(marks)]) for i, kind in enumerate(kinds)]
 
 
 def _card(width: float, height: float) -> Figure:

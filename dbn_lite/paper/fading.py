@@ -276,8 +276,8 @@ def in_words(rows: Sequence[dict[str, Any]], epochs: int = UP_DOWN_EPOCHS) -> st
     between = [arm for arm in arms if arm not in less + more]
     text += f"In between: {listed(between)}. " if between else ""
     if set(less) - {wanders}:
-        text += "So the fading is not in the nature of the procedure: a choice that the paper leaves open can do away "
-        text += "with most of it."
+        text += "So the fading is not in the nature of the procedure: one choice made otherwise can do away with "
+        text += "most of it."
     else:
         text += "So none of the choices recorded here is the one that we got wrong, at least not alone and not in so "
         text += "short a training."
