@@ -41,7 +41,8 @@ class Recall(ContrastiveDivergence):
         rng.tick()
         self.v[:n] = pairs
         image, sound = slice(0, m), slice(m, memory.n_vis)
-        for half, known, unknown in ((slice(0, n // 2), sound, image), (slice(n // 2, n), image, sound)):
+        heard, watched = (slice(0, n // 2), sound, image), (slice(n // 2, n), image, sound)
+        for half, known, unknown in (heard, watched):
             chain, given = self.v[n:][half], self.v[:n][half]
             states = ops.xp.ascontiguousarray(chain[:, unknown])
             imagine(memory, known, given[:, known], unknown, states, n_gibbs, rng)

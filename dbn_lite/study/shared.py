@@ -51,7 +51,7 @@ class LocalFeatures:
         return ops.logistic(v, self.vis_bias)
 
     def gradient(self, v: Array, h: Array) -> list[Array]:
-        """Sums over cases of what W, hid_bias and vis_bias touch: of <v h>, <h> and <v>; shared weights sum places."""
+        """Sums of <v h>, <h> and <v> over cases, and over places for shared weights."""
         W, hid_bias = self.seen(v).swapaxes(1, 2) @ h, h.sum(axis=1, keepdims=True)
         if len(self.W) == 1:
             W, hid_bias = W.sum(axis=0, keepdims=True), hid_bias.sum(axis=0, keepdims=True)
