@@ -167,6 +167,14 @@ def free_energy(rbm: RBM, v: Array) -> Array:
     return -(v @ rbm.vis_bias) - softplus(v @ rbm.W + rbm.hid_bias).sum(axis=1)
 
 
+def move(parameter: Array, velocity: Array, step: Array, momentum: float, pull: float) -> None:
+    """One step of a parameter in place, as `accumulate` of the backend takes it, along a gradient that is at hand."""
+    velocity *= momentum
+    velocity += step
+    parameter *= 1 - pull
+    parameter += velocity
+
+
 class ContrastiveDivergence:
     """Learning by contrastive divergence (section 3): holds the buffers and the velocities, updates `rbm` in place.
 

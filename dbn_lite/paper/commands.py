@@ -109,6 +109,8 @@ def _experiment(a: argparse.Namespace) -> dict[str, Any]:
         raise InputError(f"{a.name} trains nets of its own and takes no run; leave {a.runs[0]} out.")
     if a.name not in OWN_NETS and not a.runs:
         raise InputError(f"{a.name} looks at a run that is finished; give its folder.")
+    if a.epochs is not None and a.name != "left-running":
+        raise InputError(f"{a.name} has epochs of its own; leave --epochs out.")
     dataset, progress = data.load(a.data), not a.json
     if a.name == "fading":
         from .fading import fading
@@ -119,8 +121,6 @@ def _experiment(a: argparse.Namespace) -> dict[str, Any]:
 
         return proposals(dataset, a.out, progress=progress)
     if a.name == "k-effect":
-        if a.epochs is not None:
-            raise InputError("k-effect takes as many epochs as the runs did; leave --epochs out.")
         return experiments.k_effect(a.runs, dataset, a.out, progress)
     if a.epochs is not None and a.epochs < 1:
         raise InputError(f"{a.epochs} epochs are nothing to run; ask for at least 1.")

@@ -20,9 +20,8 @@ from .. import backend, provenance, train
 from ..backend import Array
 from ..dataset import Dataset
 from ..dbn import DBN, stack, up_pass
-from ..errors import InputError
 from ..files import TEXT, count, expect_folder
-from ..rbm import RBM, ContrastiveDivergence, mean_h_from_v, random_rbm
+from ..rbm import RBM, ContrastiveDivergence, mean_h_from_v, move, random_rbm
 from ..study import dreams
 from ..updown import UpDown
 from . import record
@@ -118,14 +117,6 @@ def centred(v: Array, h: Array) -> tuple[Array, Array, Array]:
     return W, (signs * v).sum(axis=0) - W @ mean_h, h.sum(axis=0) - mean_v @ W
 
 
-def move(parameter: Array, velocity: Array, step: Array, momentum: float, pull: float) -> None:
-    """One step of a parameter in place, as `accumulate` of the backend takes it, along a gradient that is at hand."""
-    velocity *= momentum
-    velocity += step
-    parameter *= 1 - pull
-    parameter += velocity
-
-
 class CentredUpDown(UpDown):
     """Up-down whose memory takes centred gradients."""
 
@@ -147,9 +138,7 @@ def fading(
     """
     expect_folder(out)
     path, settings = Path(out) / "fading.json", {"data": dataset.name, "seed": seed, "after": AFTER}
-    rows = record.read(path, OF_FADING)["rows"] if path.exists() else []
-    if path.exists() and (was := record.read(path)["settings"]) != settings:
-        raise InputError(f"{path} is of {was}, not {settings}; choose another folder.")
+    rows = record.resumed(path, OF_FADING, settings)
     below: dict[tuple[bool, float], tuple[list[RBM], Array]] = {}
     result: dict[str, Any] = {"settings": settings, **provenance.origin(), "rows": rows}
     bar = tqdm(arms, desc="fading", unit="arm", disable=not progress)

@@ -20,12 +20,15 @@ from .. import backend, provenance, store, train
 from ..dataset import Dataset, Split
 from ..dbn import Net, label_log_probs, samples_by_class
 from ..deep import greedy, stack, up_down
+from ..deep.learn import mini_batches
 from ..files import TEXT, count, expect_folder, packed
 from ..presets import Preset, Stage
 from ..rbm import RBM, mean_h_from_v
-from ..study.shared import LocalFeatures, local_features
+from ..study.shared import local_features
 from . import record
+from .scoreboard import mean_and_scatter
 from .table1 import distort
+from .table1.neighbours import nearest
 
 N_IMAGES = 6_850  # of which `dataset.split` takes 5,000 for learning
 LAYERS, LARGER, DEEPER = (300, 300, 1200), (450, 450, 1800), (300, 300, 300, 1200)
@@ -33,25 +36,25 @@ GREEDY_EPOCHS, UP_DOWN_EPOCHS, RATES = 20, 42, (0.02, 0.001)
 DREAM_EVERY = 200  # Gibbs iterations between two dreams of a chain
 MEMBERS = 4  # of an ensemble
 SIDE, STRIDE, FEATURES = 8, 4, 24  # windows of a first layer: 36 of them on 28 by 28 pixels, 864 features
+RATES_OF_FIRST = (0.03, 0.1, 0.3)
 SEEDS = (0, 1, 2)
 OF_PROPOSALS = {"settings": {"data": TEXT}, "rows": [{"what": TEXT, "seed": count()}]}
 
 
-def proposals(
-    dataset: Dataset, out: str | Path, seeds: Sequence[int] = SEEDS, progress: bool = True
-) -> dict[str, Any]:
+def proposals(dataset: Dataset, out: str | Path, seeds: Sequence[int] = SEEDS, progress: bool = True) -> dict[str, Any]:
     """Train all of it; what each net was worth, in `out`/proposals.json, a row for each net and seed.
 
     Called again, it goes on with what is not recorded yet. Errors are in percent, of the read-out by free energies.
+    Raises InputError for a record of other data or settings.
     """
     expect_folder(out)
     path = Path(out) / "proposals.json"
-    rows = record.read(path, OF_PROPOSALS)["rows"] if path.exists() else []
-    known = {(row["what"], row["seed"]) for row in rows}
     settings = {
-        "data": dataset.name, "images": N_IMAGES, "layers": LAYERS, "greedy_epochs": GREEDY_EPOCHS,
-        "up_down_epochs": UP_DOWN_EPOCHS, "rates": RATES, "window": SIDE, "stride": STRIDE, "features": FEATURES,
+        "data": dataset.name, "images": N_IMAGES, "layers": [*LAYERS], "greedy_epochs": GREEDY_EPOCHS,
+        "up_down_epochs": UP_DOWN_EPOCHS, "rates": [*RATES], "window": SIDE, "stride": STRIDE, "features": FEATURES,
     }  # fmt: skip
+    rows = record.resumed(path, OF_PROPOSALS, settings)
+    known = {(row["what"], row["seed"]) for row in rows}
     small = {seed: part_of(dataset, seed) for seed in seeds}
     trials = [(what, seed) for what in TRIALS for seed in seeds if (what, seed) not in known]
     for what, seed in tqdm(trials, desc="proposals", unit="net", disable=not progress):
@@ -112,23 +115,25 @@ def ensemble(layers: Sequence[int]) -> Callable[[Dataset, int], Iterator[dict[st
     return trial
 
 
-def first_layer(shared: bool | None, rate: float = 0.1) -> Callable[[Dataset, int], Iterator[dict[str, Any]]]:
-    """A trial: features that see windows, with or without shared weights, or as many that see all; then up-down."""
+def first_layer(shared: bool | None) -> Callable[[Dataset, int], Iterator[dict[str, Any]]]:
+    """A trial: features that see windows, with or without shared weights, or as many that see all; then up-down.
+
+    Validation images choose the rate of the first layer, by the errors of the whole net after greedy learning.
+    """
 
     def trial(dataset: Dataset, seed: int) -> Iterator[dict[str, Any]]:
-        parts, seen = train.split_for(dataset, seed), {}
+        parts = train.split_for(dataset, seed)
         images, labels = parts.train_images, parts.train_labels
-        if shared is None:
-            n_places = local_features(dataset.shape, SIDE, STRIDE, 1, False).windows.shape[0]
-            first = greedy(images, None, [n_places * FEATURES], GREEDY_EPOCHS, seed=seed)[0]
-        else:
-            features = local_features(dataset.shape, SIDE, STRIDE, FEATURES, shared, seed)
-            first = learned(features, images, seed, rate)
-            W = backend.current().to_numpy(features.W[0].T)  # at one place: as pictures, each from 0 to 1
-            seen = {"windows": packed((W - W.min()) / max(float(np.ptp(W)), 1e-9))} if shared else {}
-        above = backend.current().to_numpy(mean_h_from_v(first, images))
-        net = stack([first, *greedy(above, labels, LAYERS[1:], GREEDY_EPOCHS, seed=seed)])
-        yield {"stage": "greedy", **errors(net, dataset, parts)} | seen
+        tried = {}
+        for rate in RATES_OF_FIRST:
+            first, features = whole_or_windows(dataset, images, shared, rate, seed)
+            above = backend.current().to_numpy(mean_h_from_v(first, images))
+            net = stack([first, *greedy(above, labels, LAYERS[1:], GREEDY_EPOCHS, seed=seed)])
+            tried[rate] = net, errors(net, dataset, parts), features
+        rate = min(tried, key=lambda rate: tried[rate][1]["validation_error"])
+        net, worth, features = tried[rate]
+        by_rate = {str(each): worth["validation_error"] for each, (_, worth, _) in tried.items()}
+        yield {"stage": "greedy", "rate": rate, **worth, "validation_by_rate": by_rate} | features
         for rate_of_part in np.geomspace(*RATES, 6):
             up_down(net, images, labels, UP_DOWN_EPOCHS // 6, seed=seed, learning_rate=float(rate_of_part))
         yield {"stage": "up-down", **errors(net, dataset, parts)}
@@ -136,15 +141,23 @@ def first_layer(shared: bool | None, rate: float = 0.1) -> Callable[[Dataset, in
     return trial
 
 
-def learned(features: LocalFeatures, images: np.ndarray, seed: int, rate: float) -> RBM:
-    """The features after greedy learning; a shared weight feels every place, so its rate is divided by their number."""
-    ops, batch = backend.current(), 100
-    rng, order = ops.random(seed, "features"), np.random.default_rng([seed, *b"features"])
-    rate /= len(features.windows) // len(features.W)
-    for epoch in range(GREEDY_EPOCHS):
-        for rows in order.permutation(len(images))[: len(images) // batch * batch].reshape(-1, batch):
-            features.step(ops.asarray(images[rows]), rng, rate, 0.9 if epoch >= 5 else 0.5, 2e-4)
-    return features.as_rbm()
+def whole_or_windows(
+    dataset: Dataset, images: np.ndarray, shared: bool | None, rate: float, seed: int
+) -> tuple[RBM, dict[str, str]]:
+    """A first layer that has learned greedily, and shared features as pictures: what they weigh, from 0 to 1.
+
+    A shared weight feels every place, so its rate is divided by the root of their number.
+    """
+    features = local_features(dataset.shape, SIDE, STRIDE, FEATURES, bool(shared), seed)
+    places = len(features.windows)
+    if shared is None:
+        return greedy(images, None, [places * FEATURES], GREEDY_EPOCHS, seed=seed, learning_rate=rate)[0], {}
+    rate /= (places / len(features.W)) ** 0.5
+    for epoch, rng, (batch,) in mini_batches("features", seed, GREEDY_EPOCHS, 100, images):
+        features.step(batch, rng, rate, 0.9 if epoch >= 5 else 0.5, 2e-4)
+    W = backend.current().to_numpy(features.W[0].T)
+    shown = {"windows": packed((W - W.min()) / max(float(np.ptp(W)), 1e-9))} if shared else {}
+    return features.as_rbm(), shown
 
 
 def of(rows: Sequence[dict[str, Any]], what: str, key: str = "test_error", **which: Any) -> dict[int, float]:
@@ -155,10 +168,7 @@ def of(rows: Sequence[dict[str, Any]], what: str, key: str = "test_error", **whi
 
 def in_words(numbers: dict[int, float]) -> str:
     """The mean over seeds, with its deviation where there are several."""
-    if not numbers:
-        return "not recorded"
-    found = list(numbers.values())
-    return f"{np.mean(found):.2f}" + (f" ± {np.std(found, ddof=1):.2f}" if len(found) > 1 else "")
+    return mean_and_scatter(list(numbers.values())) if numbers else "not recorded"
 
 
 def compared(ours: dict[int, float], theirs: dict[int, float]) -> str:
@@ -182,10 +192,8 @@ def other_digits(folder: str | Path, dataset: Dataset, out: str | Path) -> dict[
     result = record.of_run(folder, dataset)
     net = store.load(Path(folder) / "net.npz")
     dreams = samples_by_class(net, 10, DREAM_EVERY).reshape(-1, net.sizes[0])
-    images, labels = dataset.train_images, dataset.train_labels
-    square = (images**2).sum(axis=1)
-    nearest = [int((square - 2 * (images @ one)).argmin()) for one in dataset.test_images]
-    wrong = int((labels[nearest] != dataset.test_labels).sum())
+    near = nearest(dataset.train_images, dataset.test_images, n_kept=1, p=2)[:, 0]
+    wrong = int((dataset.train_labels[near] != dataset.test_labels).sum())
     del result["predictions"]
     result |= {"nearest_neighbour_errors": wrong, "shape": dataset.shape, "dreamt": packed(dreams)}
     record.write(result, Path(out) / "other-digits.json")

@@ -186,6 +186,20 @@ def write(result: dict[str, Any], path: str | Path) -> None:
     atomic_write(path, lambda file: file.write(f"{{\n {text}\n}}\n".encode()))
 
 
+def resumed(path: Path, schema: dict[str, Any], settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of a record to go on with, none if there is no file yet.
+
+    Raises InputError, naming the file, for a record that `schema` does not fit, or one of other settings.
+    """
+    if not path.exists():
+        return []
+    found = read(path, schema)
+    if found["settings"] != settings:
+        raise InputError(f"{path} is of {found['settings']}, not {settings}; choose another folder.")
+    rows: list[dict[str, Any]] = found["rows"]
+    return rows
+
+
 def read(path: str | Path, schema: dict[str, Any] = ANY) -> dict[str, Any]:
     """Read a record; raises InputError, naming the file, for what is none, or not one as `schema` says."""
     result: dict[str, Any] = read_json(path, schema, "a record")

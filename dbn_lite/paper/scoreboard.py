@@ -145,8 +145,13 @@ def spread(
     if not found:
         return untold
     seeds, values = zip(*found, strict=True)
-    scatter = f" ± {np.std(values, ddof=1):.{digits}f}" if len(found) > 1 else ""
-    return f"{np.mean(values):{sign}.{digits}f}{scatter}{unit} {_of_seeds(*seeds)}"
+    return f"{mean_and_scatter(values, digits, sign)}{unit} {_of_seeds(*seeds)}"
+
+
+def mean_and_scatter(values: Sequence[float], digits: int = 2, sign: str = "") -> str:
+    """The mean, and the standard deviation where there are several values."""
+    scatter = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
+    return f"{np.mean(values):{sign}.{digits}f}{scatter}"
 
 
 def _of_seeds(*seeds: int) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from .. import backend
 from ..backend import Array
 from ..errors import InputError, whole
-from ..rbm import RBM
+from ..rbm import RBM, move
 
 
 @dataclass(eq=False)
@@ -64,13 +64,9 @@ class LocalFeatures:
         states = backend.current().asarray(rng.uniform(h0.size).reshape(h0.shape) < h0)
         v1 = self.mean_v(states)
         up, down = self.gradient(data, h0), self.gradient(v1, self.mean_h(v1))
-        parameters = self.W, self.hid_bias, self.vis_bias
-        for parameter, velocity, plus, minus in zip(parameters, self.velocity, up, down, strict=True):
-            velocity *= momentum
-            velocity += rate / len(data) * (plus - minus)
-            if parameter is self.W:
-                parameter *= 1 - decay * rate / (1 - momentum)
-            parameter += velocity
+        parameters, pulls = (self.W, self.hid_bias, self.vis_bias), (decay * rate / (1 - momentum), 0.0, 0.0)
+        for parameter, velocity, plus, minus, pull in zip(parameters, self.velocity, up, down, pulls, strict=True):
+            move(parameter, velocity, rate / len(data) * (plus - minus), momentum, pull)
 
     def as_rbm(self) -> RBM:
         """The same machine with every weight written out: W (vis, places * features), feature within place."""

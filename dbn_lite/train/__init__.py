@@ -295,11 +295,7 @@ class Run:
         self.bar.set_description_str(self.progress.title + told)
         clock = time.monotonic()
         if self.change:
-            of_epoch = np.random.default_rng([self.seed, 4, self.stage_index, self.epoch])
-            changed = check_images(self.change(self.images, self.dataset.shape, of_epoch), self.net.sizes[0])
-            if len(changed) != len(self.images):
-                raise InputError(f"change made {len(changed)} images of {len(self.images)}; let it give one for each.")
-            self.learner.see(backend.current().asarray(changed))
+            self.learner.see(backend.current().asarray(self._changed(self.change)))
         while self.batch < self.n_batches:
             self.learner.step(int(order[self.batch]), rng, stage, rate, momentum)
             self.batch += 1
@@ -321,6 +317,14 @@ class Run:
             self._save()
         elif now - self.logged > LOG_SECONDS:
             self._write_log(now)
+
+    def _changed(self, change: Change) -> np.ndarray:
+        """What `change` makes of the images in this epoch; raises InputError for what is not as many such images."""
+        rng = np.random.default_rng([self.seed, 4, self.stage_index, self.epoch])
+        images = check_images(change(self.images, self.dataset.shape, rng), self.net.sizes[0])
+        if len(images) != len(self.images):
+            raise InputError(f"change made {len(images)} images of {len(self.images)}; let it give one for each.")
+        return images
 
     def _finished(self, stage: Stage) -> bool:
         matched = stage.until_matched and self.epoch > 0 and self.log[-1].get("train_error", 100) <= self.target

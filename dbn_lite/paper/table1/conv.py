@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from ...dataset import Dataset
+from ...train import Change
 from . import distort
 from .extras import needed
-from .nets import Distort, Recipe, Search, softmax_loss
+from .nets import Recipe, Search, softmax_loss
 from .row import Job, Outcome
 
 RATES = (0.05, 0.1)
@@ -89,7 +90,7 @@ def simard(seed: int) -> Any:
     )  # fmt: skip
 
 
-def conv_row(digits: Dataset, job: Job, name: str, net: Any, distortion: Distort | None = None) -> Outcome:
+def conv_row(digits: Dataset, job: Job, name: str, net: Any, distortion: Change | None = None) -> Outcome:
     """The error after `job.size` epochs, each distorted anew, at the one of RATES that validation images choose."""
     search = Search(digits, job, name, net, softmax_loss, distortion)
     recipes = {rate: Recipe(job.size, rate) for rate in RATES}

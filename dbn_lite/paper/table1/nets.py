@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...dataset import Dataset
+from ...train import Change
 from .extras import needed
 from .pieces import Arrays, Pieces
 from .row import Job, Outcome
-
-Distort = Callable[[NDArray[np.float32], tuple[int, int], np.random.Generator], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Backprop:
         labels: NDArray[np.uint8],
         recipe: Recipe,
         seed: int,
-        distort: Distort | None = None,
+        distort: Change | None = None,
         watched: tuple[NDArray[np.float32], NDArray[np.uint8]] | None = None,
     ) -> None:
         self.torch = needed("torch")
@@ -170,7 +169,7 @@ class Search:
 
     def __init__(
         self, digits: Dataset, job: Job, name: str, make: Callable[[int], Any],
-        loss: Callable[[Any, Any], Any], distort: Distort | None = None,
+        loss: Callable[[Any, Any], Any], distort: Change | None = None,
     ) -> None:  # fmt: skip
         self.digits, self.job, self.name, self.make = digits, job, name, make
         self.loss, self.distort = loss, distort
