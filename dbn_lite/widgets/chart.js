@@ -81,10 +81,11 @@ Object.assign(DBN, (() => {
           style: `stroke: ${ink[k]}`, "stroke-width": 2.5, "stroke-dasharray": DASHES[k] }),
         list.length && h("circle", { cx: X(list.length - 1), cy: Y(list.at(-1)), r: 4, style: `fill: ${ink[k]}` })]));
       plot.replaceChildren(text({ x: 2, y: 10 }, y), text({ x: right, y: bottom + 32 }, x, end), ...scale, ...across,
-        ...references.flatMap(([value, said]) => [rule(`M${left} ${Y(value)}H${right}`, { "stroke-dasharray": "3 3",
-          "stroke-opacity": 0.9 }), text({ x: right, y: Y(value) - 4 }, said, end)]),
+        ...references.map(([value]) => rule(`M${left} ${Y(value)}H${right}`,
+          { "stroke-dasharray": "3 3", "stroke-opacity": 0.9 })),
         ...marks.flatMap(([t, said]) => [rule(`M${X(t)} ${top}V${bottom}`, { "stroke-opacity": 0.6 }),
-          text({ x: X(t) + 4, y: top + 24 }, said)]), between ?? "", ...drawn.filter(Boolean));
+          text({ x: X(t) + 4, y: top + 24 }, said)]), between ?? "", ...drawn.filter(Boolean),
+        ...references.map(([value, said]) => text({ x: right, y: Y(value) - 4, class: "dbn-over" }, said, end)));
       tell.forEach((move, i) => move(Y(values[0][i])));
       const told = values.map((list, k) => `${all[k]}: ${(names ? list.map((value, i) => `${names[i]} ${signed(value, places)}`)
         : list.slice(-1).map((value) => signed(value, places))).join(", ")}`);
