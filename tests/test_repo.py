@@ -77,14 +77,21 @@ def test_conda_has_what_the_package_and_its_notebooks_need() -> None:
     asked = [r for line in (*extras["book"], *extras["lab"]) if (r := Requirement(line)).name in shown]
     for requirement in [*map(Requirement, PROJECT["dependencies"]), *asked]:
         assert conda[requirement.name].specifier == requirement.specifier
-    assert conda["python"].specifier == SpecifierSet(PROJECT["requires-python"])
 
 
-def test_makefile_takes_the_pythons_of_pyproject() -> None:
+def test_pythons_are_the_same_everywhere() -> None:
+    """The book's, in Makefile and environment.yml, are among the library's, which CI tests and pyproject.toml lists."""
     window = re.search(r"\(3, (\d+)\) <= sys.version_info\[:2\] <= \(3, (\d+)\)", (ROOT / "Makefile").read_text())
     assert window
-    low, high = window.groups()
-    assert SpecifierSet(PROJECT["requires-python"]) == SpecifierSet(f">=3.{low},<3.{int(high) + 1}")
+    low, high = map(int, window.groups())
+    conda = {r.name: r for r in (Requirement(e) for e in ENVIRONMENT["dependencies"] if isinstance(e, str))}
+    assert conda["python"].specifier == SpecifierSet(f">=3.{low},<3.{high + 1}")
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())["jobs"]
+    tested = jobs["library"]["strategy"]["matrix"]["python"]
+    assert SpecifierSet(PROJECT["requires-python"]) == SpecifierSet(f">={tested[0]}")
+    assert {f"3.{minor}" for minor in range(low, high + 1)} <= set(tested)
+    listed = [found[1] for line in PROJECT["classifiers"] if (found := re.search(r"Python :: (3\.\d+)$", line))]
+    assert listed == tested
 
 
 def test_wheel_carries_the_library_and_what_ships_but_no_download(tmp_path: Path) -> None:
