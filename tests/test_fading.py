@@ -76,7 +76,8 @@ def test_biases_start_at_the_log_odds_of_their_units():
 
 
 def test_every_arm_is_trained_recorded_and_not_trained_again(tmp_path, monkeypatch):
-    first = fading.fading(DIGITS, tmp_path, ARMS[:5], progress=False)
+    out = tmp_path / "not" / "there yet"
+    first = fading.fading(DIGITS, out, ARMS[:5], progress=False)
     assert [row["epochs"] for row in first["rows"]] == [0, 1, 2] * 5
     trained, weights, whole = [], [], fading.trained
 
@@ -87,17 +88,17 @@ def test_every_arm_is_trained_recorded_and_not_trained_again(tmp_path, monkeypat
         weights.append(net.top.W.copy())
 
     monkeypatch.setattr(fading, "trained", watched)
-    result = fading.fading(DIGITS, tmp_path, progress=False)
+    result = fading.fading(DIGITS, out, progress=False)
     assert trained == [arm.name for arm in ARMS[5:]]
     assert result["rows"][:15] == first["rows"]
-    assert json.loads((tmp_path / "fading.json").read_text())["rows"] == result["rows"]
+    assert json.loads((out / "fading.json").read_text())["rows"] == result["rows"]
     by_arm = {row["arm"]: row for row in result["rows"]}
     assert len({W.tobytes() for W in weights}) == 3  # each differs from the others
     for row in by_arm.values():
         assert {dream["start"] for dream in row["dreams"]} == {"noise", "digits", "top"}
         assert all(d["faint"] + d["right"] + d["another"] == d["dreams"] for d in row["dreams"])
     with pytest.raises(InputError, match="choose another folder"):
-        fading.fading(DIGITS, tmp_path, seed=1, progress=False)
+        fading.fading(DIGITS, out, seed=1, progress=False)
 
 
 def test_the_paper_s_arm_of_up_down_is_up_down(monkeypatch):

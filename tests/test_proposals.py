@@ -183,20 +183,21 @@ def smaller(monkeypatch):
 
 @pytest.mark.usefixtures("smaller")
 def test_every_trial_is_recorded_and_not_run_again(tmp_path, monkeypatch):
+    out = tmp_path / "not there yet"
     digits = noisy_prototypes(600, 100)
-    result = proposals.proposals(digits, tmp_path, seeds=(0, 1), progress=False)
+    result = proposals.proposals(digits, out, seeds=(0, 1), progress=False)
     assert {(row["what"], row["seed"]) for row in result["rows"]} == {(w, s) for w in proposals.TRIALS for s in (0, 1)}
     assert all(0 <= row["test_error"] <= 100 and row["cpu_seconds"] >= 0 for row in result["rows"])
     of_ensemble = [row for row in result["rows"] if row["what"] == "ensemble of greedy nets" and row["seed"] == 0]
     assert [row["members"] for row in of_ensemble] == [1, 2]
     assert of_ensemble[0]["test_error"] == of_ensemble[0]["alone"]
-    assert json.loads((tmp_path / "proposals.json").read_text())["rows"] == result["rows"]
+    assert json.loads((out / "proposals.json").read_text())["rows"] == result["rows"]
     windows = next(row for row in result["rows"] if "windows" in row)
     assert windows["validation_error"] == min(windows["validation_by_rate"].values())
     monkeypatch.setattr(proposals, "TRIALS", dict.fromkeys(proposals.TRIALS))
     with pytest.raises(InputError, match="choose another folder"):
-        proposals.proposals(replace(digits, name="other"), tmp_path, progress=False)
-    assert proposals.proposals(digits, tmp_path, seeds=(0, 1), progress=False)["rows"] == result["rows"]
+        proposals.proposals(replace(digits, name="other"), out, progress=False)
+    assert proposals.proposals(digits, out, seeds=(0, 1), progress=False)["rows"] == result["rows"]
 
 
 def test_a_part_is_of_the_training_images_and_no_two_seeds_have_the_same(monkeypatch):
@@ -235,12 +236,12 @@ def test_words_are_chosen_by_the_numbers():
 def test_other_digits_are_recorded_beside_the_nearest_neighbour(tmp_path):
     digits = noisy_prototypes(300, 60, noise=0.05)
     fit(digits, out=tmp_path / "run", preset=SHORT, progress=False)
-    result = proposals.other_digits(tmp_path / "run", digits, tmp_path)
+    result = proposals.other_digits(tmp_path / "run", digits, tmp_path / "not there yet")
     distances = ((digits.test_images[:, None] - digits.train_images) ** 2).sum(axis=2)
     guesses = digits.train_labels[distances.argmin(axis=1)]
     assert result["nearest_neighbour_errors"] == (guesses != digits.test_labels).sum()
     assert unpacked(result["dreamt"], 100).shape == (100, 64)
-    read = json.loads((tmp_path / "other-digits.json").read_text())
+    read = json.loads((tmp_path / "not there yet" / "other-digits.json").read_text())
     assert read["final_test_errors"] == result["final_test_errors"]
     with pytest.raises(InputError, match="record it with that data"):
         proposals.other_digits(tmp_path / "run", replace(digits, name="another"), tmp_path)

@@ -13,7 +13,7 @@ from .. import backend, provenance, store, train
 from ..dataset import Dataset
 from ..dbn import DBN, label_log_probs, predict, sampled_log_probs, settled_label_probs
 from ..errors import InputError
-from ..files import MAYBE, NUMBER, TEXT, TRUTH, Kind, atomic_write, count, fault, read_json
+from ..files import MAYBE, NUMBER, TEXT, TRUTH, Kind, atomic_write, count, fault, make_folder, read_json
 from ..study import dreams
 from ..train.folder import SEEN, RunFolder
 
@@ -179,7 +179,8 @@ def read_outs(net: DBN, images: np.ndarray, labels: np.ndarray, seed: int = 0) -
 
 
 def write(result: dict[str, Any], path: str | Path) -> None:
-    """Write a record as JSON, each entry and each of its rows on a line of its own."""
+    """Write a record as JSON, each entry and each of its rows on a line of its own; its folder is made if need be."""
+    make_folder(Path(path).parent)
     rows = ",\n  ".join(map(json.dumps, result["rows"]))
     lines = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in result.items() if name != "rows"]
     text = ",\n ".join([*lines, f'"rows": [\n  {rows}\n ]'])
