@@ -1,5 +1,8 @@
 """Back-propagation against finite differences, the nets against their sources' counts, and runs that are stopped."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -215,18 +218,34 @@ def test_a_stopped_run_goes_on_to_the_same_bits(digits, torch, tmp_path, monkeyp
 
 def test_settings_are_chosen_without_a_look_at_the_test_images(digits, torch, tmp_path, monkeypatch):
     monkeypatch.setattr(nets, "REPEATS", 1)
+    monkeypatch.setattr(nets, "TRIALS", 4)
     blank, labels = np.zeros((3, 784), np.float32), np.zeros(3, np.uint8)
     blind = data.Dataset("dreamed", digits.train_images, digits.train_labels, blank, labels)
     blind.test_images[...] = np.nan  # no data set can be made of that: whoever looks at it is found out
     outcome = nets.weight_decay_row(blind, table1.Job(tmp_path, 2))
-    errors = outcome.notes["validation_errors_by_decay"]
-    assert outcome.settings["decay"] == min(errors, key=errors.get)
-    assert 0 < min(errors.values()) < 100
+    best = min(outcome.notes["trials"], key=lambda trial: trial["validation_errors"])
+    assert len(outcome.notes["trials"]) == len({trial["rate"] for trial in outcome.notes["trials"]}) == 4
+    assert [outcome.settings[name] for name in ("rate", "decay", "spread")] == [*best.values()][:3]
+    assert 0 < best["validation_errors"] < 100
+
+
+def test_back_propagation_has_as_many_trials_as_this_model_had():
+    searched = json.loads(places.shipped("results/search.json").read_text())
+    assert len(searched["rows"]) == nets.TRIALS
+    trials = nets.drawn(table1.Job(Path(), 20))
+    assert len(trials) == nets.TRIALS
+    of = {name: [getattr(trial, name) for trial in trials] for name in ("rate", "decay", "spread")}
+    for name, (low, high) in {"rate": nets.RATES, "decay": nets.DECAYS, "spread": nets.SPREADS}.items():
+        assert low <= min(of[name]) < 1.5 * low < high / 1.5 < max(of[name]) <= high
+    assert abs(np.corrcoef(np.log([*of.values()]))[np.triu_indices(3, 1)]).max() < 0.4  # each goes its own way
 
 
 def test_early_stopping_stops_where_validation_errors_are_fewest(digits, torch, tmp_path, monkeypatch):
     monkeypatch.setattr(nets, "REPEATS", 1)
+    monkeypatch.setattr(nets, "TRIALS", 2)
     outcome = nets.early_stopping_row(digits, table1.Job(tmp_path, 5))
+    assert outcome.settings["steady"]
+    assert outcome.settings["decay"] == 0
     history = outcome.notes["validation_errors_by_epoch"]
     assert len(history) == 5
     assert outcome.settings["epochs"] == 1 + history.index(min(history))

@@ -6,7 +6,7 @@ PyTorch does the work. All hidden units are tanh, as in their day, and all learn
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -30,6 +30,7 @@ class Recipe:
     decay: float = 0.0  # half of this times the squared weights is added to the error; biases are spared
     batch_size: int = 100
     steady: bool = False
+    spread: float | None = None  # deviation of a fully connected net's first weights; 1 / sqrt(inputs) without it
 
     def rate_in(self, epoch: float) -> float:
         """The learning rate at a time in epochs."""
@@ -138,37 +139,58 @@ def logistic_loss(x: Any, y: Any) -> Any:
 # 784-500-300-10 and 784-800-10
 
 REPEATS = 2
-DECAYS = (0.0, 1e-5, 3e-5, 1e-4, 3e-4)
-SHARE = 0.5  # of the training images is enough to choose one of them
-RATE = 0.1
+TRIALS = 41  # as many as this model's own settings took: the rows of data/results/search.json
+RATES, DECAYS, SPREADS = (0.01, 0.3), (1e-6, 1e-3), (0.01, 0.1)  # from the gentlest to the boldest
+SHARE = 0.5  # of the training images is enough to choose settings
 
 
 def weight_decay_row(digits: Dataset, job: Job) -> Outcome:
-    """784-500-300-10, softmax, the weight decay chosen on validation images; then all images, REPEATS seeds."""
-    sizes = (digits.train_images.shape[1], 500, 300, 10)
-    recipes = {decay: Recipe(job.size, RATE, decay=decay) for decay in DECAYS}
-    search = Search(digits, job, "backprop-500-300", lambda seed: layers(sizes, seed), softmax_loss)
-    errors = {decay: search.validate(f"decay-{decay:g}", recipe, SHARE)[-1] for decay, recipe in recipes.items()}
-    decay = min(errors, key=lambda decay: errors[decay])
-    return search.repeat(recipes[decay], REPEATS, {"validation_errors_by_decay": errors})
+    """784-500-300-10, softmax: rate, weight decay and first weights chosen on validation images; then all images."""
+    search = Search(digits, job, "backprop-500-300", of_width(digits, 500, 300), softmax_loss)
+    tried = [(recipe, search.validate(f"trial-{i}", recipe, SHARE)[-1]) for i, recipe in enumerate(drawn(job))]
+    best = min(tried, key=lambda of: of[1])[0]
+    return search.repeat(best, REPEATS, {"trials": [_told(*of) for of in tried]})
 
 
 def early_stopping_row(digits: Dataset, job: Job) -> Outcome:
-    """784-800-10, ten separate cross-entropies, small first weights; stopped where validation images say."""
-    sizes = (digits.train_images.shape[1], 800, 10)
-    recipe = Recipe(job.size, RATE, steady=True)
-    search = Search(digits, job, "backprop-800", lambda seed: layers(sizes, seed, 0.01), logistic_loss)
-    history = search.validate("stopping", recipe)
-    best = 1 + int(np.argmin(history))
-    stopped = Recipe(best, RATE, steady=True)
-    return search.repeat(stopped, REPEATS, {"validation_errors_by_epoch": history})
+    """784-800-10, ten separate cross-entropies, no decay: rate and first weights chosen in the same way.
+
+    Then the best net learns once more, and validation images say when it stops; then all images.
+    """
+    search = Search(digits, job, "backprop-800", of_width(digits, 800), logistic_loss)
+    recipes = [replace(recipe, decay=0.0, steady=True) for recipe in drawn(job)]
+    tried = [(recipe, min(search.validate(f"trial-{i}", recipe, SHARE))) for i, recipe in enumerate(recipes)]
+    best = min(tried, key=lambda of: of[1])[0]
+    history = search.validate("stopping", best)
+    stopped = replace(best, epochs=1 + int(np.argmin(history)))
+    notes = {"trials": [_told(*of) for of in tried], "validation_errors_by_epoch": history}
+    return search.repeat(stopped, REPEATS, notes)
+
+
+def drawn(job: Job) -> list[Recipe]:
+    """Settings drawn at random, each alike on a logarithmic scale, as many as `TRIALS`."""
+    low, high = np.log([RATES, DECAYS, SPREADS]).T
+    of_trial = np.exp(job.rng(4).uniform(low, high, (TRIALS, 3)))
+    rounded = [[float(f"{x:.3g}") for x in trial] for trial in of_trial]
+    return [Recipe(job.size, rate, decay=decay, spread=spread) for rate, decay, spread in rounded]
+
+
+def of_width(digits: Dataset, *hidden: int) -> Callable[[int, Recipe], Any]:
+    """What makes a net of so many hidden units a layer for these digits."""
+    sizes = (digits.train_images.shape[1], *hidden, 10)
+    return lambda seed, recipe: layers(sizes, seed, recipe.spread)
+
+
+def _told(recipe: Recipe, errors: int) -> dict[str, float]:
+    """A trial as it is recorded."""
+    return {"rate": recipe.rate, "decay": recipe.decay, "spread": recipe.spread or 0, "validation_errors": errors}
 
 
 class Search:
     """Learn on a part and look at the validation images; then learn on all and look at the test images."""
 
     def __init__(
-        self, digits: Dataset, job: Job, name: str, make: Callable[[int], Any],
+        self, digits: Dataset, job: Job, name: str, make: Callable[[int, Recipe], Any],
         loss: Callable[[Any, Any], Any], distort: Change | None = None,
     ) -> None:  # fmt: skip
         self.digits, self.job, self.name, self.make = digits, job, name, make
@@ -177,7 +199,8 @@ class Search:
 
     def _learn(self, key: str, recipe: Recipe, seed: int, train: Any, watched: Any) -> Backprop:
         images, labels = self.digits.train_images[train], self.digits.train_labels[train]
-        learner = Backprop(self.make(seed), self.loss, images, labels, recipe, seed, self.distort, watched)
+        net = self.make(seed, recipe)
+        learner = Backprop(net, self.loss, images, labels, recipe, seed, self.distort, watched)
         pieces = self.job.pieces(asdict(recipe) | {"images": len(labels)}, self.name)
         pieces.chain(key, recipe.epochs, learner)
         self.used.append(pieces)

@@ -34,7 +34,7 @@ def pretrained_row(digits: Dataset, job: Job) -> Outcome:
         raise InputError(f"{path} was trained on images of {net.sizes[0]} pixels; give a data set of such.")
     job = _HeldOut(**vars(job), numbers=held_out(digits, about["seed"], about["preset"]["batch_size"]))
     recipes = {rate: Recipe(job.size, rate) for rate in RATES}
-    search = Search(digits, job, "dbn-backprop", lambda seed: to_torch(net), softmax_loss)
+    search = Search(digits, job, "dbn-backprop", lambda seed, recipe: to_torch(net), softmax_loss)
     errors = {rate: search.validate(f"rate-{rate:g}", recipe, SHARE)[-1] for rate, recipe in recipes.items()}
     rate = min(errors, key=lambda rate: errors[rate])
     return search.repeat(recipes[rate], REPEATS, {"validation_errors_by_rate": errors, "net": path.name})
