@@ -144,4 +144,14 @@ def test_words_are_chosen_by_the_numbers():
     assert "not alone" in fading.in_words(told(faint))
     assert "Fewest of all fade with chains that wander." in fading.in_words(told(faint))
     assert "as it says" in fading.in_words(told(faint, [-n for n in faint]))
-    assert "not by itself the cause" in fading.in_words(told(faint, faint))
+    assert "the other way round" in fading.in_words(told(faint, faint))
+    assert "not by itself the cause" in fading.in_words(told(faint, [1, 8, 2, 7, 3, 6, 4, 5]))
+
+
+def test_a_net_that_does_not_fade_is_asked_what_else_it_lost():
+    rows = told([40, 10, 70])
+    rows[0]["validation_error"], rows[1]["validation_error"] = 2.0, 2.4
+    assert "cured" not in fading.in_words(rows)
+    rows[1]["validation_error"] = 4.0
+    assert f"It is not cured by that: with *{ARMS[1].name}* 80 % of the chains" in fading.in_words(rows)
+    assert "4.00 % of the validation images are misread, where 2.00 % were" in fading.in_words(rows)
