@@ -263,7 +263,9 @@ def in_words(rows: Sequence[dict[str, Any]], epochs: int = UP_DOWN_EPOCHS) -> st
     text = f"Over the three starts, {listed([unchanged])}. Less than half as many fade here: {listed(less)}. "
     text += f"More than one and a half times as many: {listed(more)}. " if more else ""
     between = [arm for arm in arms if arm not in less + more]
-    text += f"In between: {listed(between)}. " if between else ""
+    ends = sorted(faint[arm] for arm in between)
+    text += f"In all others {ends[0]:.0f} to {ends[-1]:.0f} % do. " if len(between) > 1 else ""
+    text += f"In between: {listed(between)}. " if len(between) == 1 else ""
     if set(less) - {wanders}:
         text += "So the fading is not in the nature of the procedure: one choice made otherwise can do away with "
         text += "most of it."
