@@ -18,7 +18,7 @@ from .extras import needed
 from .nets import REPEATS, Recipe, Search, softmax_loss
 from .row import Job, Outcome
 
-RATES = (0.03, 0.1, 0.3)
+RATES = (0.03, 0.1, 0.3, 1.0)
 SHARE = 0.5  # of the training images is enough to choose one of them
 
 
