@@ -44,23 +44,33 @@ def chance(run: dict, rival: str, classes: np.ndarray) -> tuple[bool, float]:
 
 def test_the_claim_against_discriminative_nets_falls_in_two_as_the_closing_chapter_says(classes: np.ndarray) -> None:
     text = page("08-test-of-time")
-    assert "back-propagation: held; support vectors: open; did not last" in text
-    assert "Every training of ours beats both nets that learned by it, by more than chance." in text
-    for run in FINISHED:
-        for rival in BACKPROP:
-            better, p = chance(run, rival, classes)
-            assert better
-            assert p < 0.05
+    assert "back-propagation: held, narrowly; support vectors: open; did not last" in text
+    assert "Every training of ours makes fewer errors than both nets that learned by it" in text
+    of = {rival: [chance(run, rival, classes) for run in FINISHED] for rival in BACKPROP}
+    assert all(better for found in of.values() for better, _ in found)
+    assert "Beside 784-500-300-10 the difference is more than chance for all six" in text
+    assert "beside 784-800-10 for three of them" in text
+    assert [sum(p < 0.05 for _, p in of[rival]) for rival in BACKPROP] == [6, 3]
+    assert "by more than chance in nine comparisons of twelve" in text
+    assert "whose settings were searched in as many trials as ours" in text
+    ours = json.loads((ROOT / "data" / "results" / "search.json").read_text())["rows"]
+    assert {len(LINES[rival]["trials"]) for rival in BACKPROP} == {len(ours)}
     assert "None of our trainings can be told apart from it." in text
     assert all(chance(run, "svm", classes)[1] > 0.05 for run in FINISHED)
-    assert "our rows for back-propagation are worse than those that the paper prints" in text
-    assert all(LINES[rival]["error"] > LINES[rival]["paper_error"] for rival in BACKPROP)
+    assert "our row for the first is worse than the one that the paper prints" in text
+    assert "row 4 is as printed, row 3 worse" in page("departures")
+    worse_by = [LINES[rival]["error"] - LINES[rival]["paper_error"] for rival in BACKPROP]
+    assert worse_by[0] > 0.05 > abs(worse_by[1])
 
 
-def test_our_trainings_are_behind_the_papers_and_too_few_to_decide() -> None:
+def test_one_of_our_trainings_is_ahead_of_the_papers_and_they_are_too_few_to_decide() -> None:
     text = page("08-test-of-time")
-    assert "All our trainings make more errors than the paper's 125. They are too few to say" in text
-    assert all(run["final_test_errors"] > 125 for run in FINISHED)
+    assert "Of our six trainings one makes fewer errors than the paper's 125: a net of the preset `dream`" in text
+    assert len(FINISHED) == 6
+    fewer = [(run["settings"]["preset"]["name"], run["final_test_errors"]) for run in FINISHED
+             if run["final_test_errors"] <= 125]  # fmt: skip
+    assert fewer == [("dream", 122)]
+    assert "too few to say whether the rest" in text
     counts = [run["final_test_errors"] for run in RUNS["paper"]]
     t = (np.mean(counts) - 125) / (np.std(counts, ddof=1) * np.sqrt(1 + 1 / len(counts)))
     assert 2 * stats.t.sf(abs(t), len(counts) - 1) > 0.05
@@ -74,8 +84,11 @@ def test_departures_say_how_the_last_stage_ended_and_what_validation_chose() -> 
         last = [row for row in run["rows"] if row["stage"] == "all images"]
         assert len(last) == cap
         assert last[-1]["train_error"] > run["best_train_error"]
-    assert "weight decay was tried, and validation images chose to have none" in text
-    assert LINES["backprop-500-300"]["settings"]["decay"] == 0
+    assert "rate, first weights and, in row 3, decay are the best of 41 trials on validation images" in text
+    for rival in BACKPROP:
+        best = min(LINES[rival]["trials"], key=lambda trial: trial["validation_errors"])
+        assert len(LINES[rival]["trials"]) == 41
+        assert [LINES[rival]["settings"][name] for name in ("rate", "decay", "spread")] == [*best.values()][:3]
     trials = json.loads((ROOT / "data" / "results" / "search.json").read_text())["rows"]
     began = {row["seed"] for row in trials if row["stage"] == "up-down"}
     assert began == {0, 2}
