@@ -93,10 +93,9 @@ def simard(seed: int) -> Any:
 def conv_row(digits: Dataset, job: Job, name: str, net: Any, distortion: Change | None = None) -> Outcome:
     """The error after `job.size` epochs, each distorted anew, at the one of RATES that validation images choose."""
     search = Search(digits, job, name, lambda seed, _: net(seed), softmax_loss, distortion)
-    recipes = {rate: Recipe(job.size, rate) for rate in RATES}
-    errors = {rate: search.validate(f"rate-{rate:g}", recipes[rate], SHARE)[-1] for rate in recipes}
-    rate = min(errors, key=lambda rate: errors[rate])
-    return search.repeat(recipes[rate], REPEATS, {"validation_errors_by_rate": errors})
+    best, errors = search.best({f"rate-{rate:g}": Recipe(job.size, rate) for rate in RATES}, SHARE)
+    by_rate = dict(zip(RATES, errors, strict=True))
+    return search.repeat(best, REPEATS, {"validation_errors_by_rate": by_rate})
 
 
 def lenet5_row(digits: Dataset, job: Job) -> Outcome:

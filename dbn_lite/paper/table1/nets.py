@@ -147,9 +147,9 @@ SHARE = 0.5  # of the training images is enough to choose settings
 def weight_decay_row(digits: Dataset, job: Job) -> Outcome:
     """784-500-300-10, softmax: rate, weight decay and first weights chosen on validation images; then all images."""
     search = Search(digits, job, "backprop-500-300", of_width(digits, 500, 300), softmax_loss)
-    tried = [(recipe, search.validate(f"trial-{i}", recipe, SHARE)[-1]) for i, recipe in enumerate(drawn(job))]
-    best = min(tried, key=lambda of: of[1])[0]
-    return search.repeat(best, REPEATS, {"trials": [_told(*of) for of in tried]})
+    recipes = {f"trial-{i}": recipe for i, recipe in enumerate(drawn(job))}
+    best, errors = search.best(recipes, SHARE)
+    return search.repeat(best, REPEATS, {"trials": list(map(_told, recipes.values(), errors))})
 
 
 def early_stopping_row(digits: Dataset, job: Job) -> Outcome:
@@ -158,12 +158,11 @@ def early_stopping_row(digits: Dataset, job: Job) -> Outcome:
     Then the best net learns once more, and validation images say when it stops; then all images.
     """
     search = Search(digits, job, "backprop-800", of_width(digits, 800), logistic_loss)
-    recipes = [replace(recipe, decay=0.0, steady=True) for recipe in drawn(job)]
-    tried = [(recipe, min(search.validate(f"trial-{i}", recipe, SHARE))) for i, recipe in enumerate(recipes)]
-    best = min(tried, key=lambda of: of[1])[0]
+    recipes = {f"trial-{i}": replace(recipe, decay=0.0, steady=True) for i, recipe in enumerate(drawn(job))}
+    best, errors = search.best(recipes, SHARE, min)
     history = search.validate("stopping", best)
     stopped = replace(best, epochs=1 + int(np.argmin(history)))
-    notes = {"trials": [_told(*of) for of in tried], "validation_errors_by_epoch": history}
+    notes = {"trials": list(map(_told, recipes.values(), errors)), "validation_errors_by_epoch": history}
     return search.repeat(stopped, REPEATS, notes)
 
 
@@ -213,6 +212,13 @@ class Search:
         train = np.sort(self.job.rng(3).permutation(rest)[: int(share * len(rest))])
         watched = self.digits.train_images[held_out], self.digits.train_labels[held_out]
         return self._learn(key, recipe, self.job.seed, train, watched).history
+
+    def best(
+        self, recipes: dict[str, Recipe], share: float, of: Callable[[list[int]], int] = lambda errors: errors[-1]
+    ) -> tuple[Recipe, list[int]]:
+        """The recipe with the fewest validation errors, those `of` its epochs, and the errors of all."""
+        errors = [of(self.validate(key, recipe, share)) for key, recipe in recipes.items()]
+        return list(recipes.values())[int(np.argmin(errors))], errors
 
     def repeat(self, recipe: Recipe, repeats: int, notes: dict[str, Any]) -> Outcome:
         """Learn from all training images, once for each of so many seeds, and predict the test images."""

@@ -33,11 +33,10 @@ def pretrained_row(digits: Dataset, job: Job) -> Outcome:
     if net.sizes[0] != digits.train_images.shape[1]:
         raise InputError(f"{path} was trained on images of {net.sizes[0]} pixels; give a data set of such.")
     job = _HeldOut(**vars(job), numbers=held_out(digits, about["seed"], about["preset"]["batch_size"]))
-    recipes = {rate: Recipe(job.size, rate) for rate in RATES}
-    search = Search(digits, job, "dbn-backprop", lambda seed, recipe: to_torch(net), softmax_loss)
-    errors = {rate: search.validate(f"rate-{rate:g}", recipe, SHARE)[-1] for rate, recipe in recipes.items()}
-    rate = min(errors, key=lambda rate: errors[rate])
-    return search.repeat(recipes[rate], REPEATS, {"validation_errors_by_rate": errors, "net": path.name})
+    search = Search(digits, job, "dbn-backprop", lambda seed, _: to_torch(net), softmax_loss)
+    best, errors = search.best({f"rate-{rate:g}": Recipe(job.size, rate) for rate in RATES}, SHARE)
+    by_rate = dict(zip(RATES, errors, strict=True))
+    return search.repeat(best, REPEATS, {"validation_errors_by_rate": by_rate, "net": path.name})
 
 
 def held_out(digits: Dataset, seed: int, batch_size: int) -> NDArray[np.int64]:
